@@ -1,0 +1,1 @@
+//! Sticky HTTP balancer.

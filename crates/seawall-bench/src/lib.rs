@@ -1,0 +1,1 @@
+//! Load generator that checks sessions for lost updates and stale reads.

@@ -1,0 +1,1 @@
+//! What node and balancer share: per-core runtimes, listeners, graceful shutdown.

@@ -1,0 +1,1 @@
+//! Sessions for Rust web applications: manager, cookie, tower layer, axum extractor.

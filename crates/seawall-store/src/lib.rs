@@ -1,0 +1,1 @@
+//! The session store: record, change set, codec, batching and the back ends.
