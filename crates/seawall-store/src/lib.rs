@@ -1,1 +1,37 @@
-//! The session store: record, change set, codec, batching and the back ends.
+//! The session store: what a session is, how it is written, and where it is kept.
+//!
+//! Data flows one way. A request works on a [`SessionRecord`], the changes become a [`Commit`],
+//! the [`Batcher`] gathers the commits of concurrent requests, and a [`SessionStore`] (a back end)
+//! carries out each batch. A commit is a compare-and-set of the record's [`Version`], so it never
+//! overwrites what it has not seen.
+//!
+//! Back ends: [`memory`], [`sqlite`] and [`postgres`], each behind a feature of that name. To write
+//! another, implement [`SessionStore`] and run the suite in [`conformance`] against it.
+
+pub mod batcher;
+pub mod clock;
+pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod key;
+#[cfg(feature = "memory")]
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod record;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod store;
+pub mod url;
+pub mod value;
+
+pub use batcher::{Batcher, BatcherSettings, PendingCommit};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use key::SessionKey;
+pub use record::{Attributes, SessionRecord, Version};
+pub use store::{
+    BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
+    StoreError,
+};
+pub use url::StoreUrl;
+pub use value::{Value, ValueError};

@@ -1,0 +1,160 @@
+//! The lane that commits.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle,
+};
+use crate::store::{Commit, CommitOutcome, SessionStore, StoreError};
+
+/// A commit that waits for its batch.
+pub(super) struct Waiting {
+    pending: Arc<dyn PendingCommit>,
+    since: Instant,
+}
+
+impl Waiting {
+    pub(super) fn new(pending: Arc<dyn PendingCommit>) -> Self {
+        Self { pending, since: Instant::now() }
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+/// A commit that has left its session and awaits the store's answer.
+struct Sent {
+    commit: Commit,
+    pending: Arc<dyn PendingCommit>,
+    since: Instant,
+    /// An earlier try may have taken effect.
+    uncertain: bool,
+}
+
+pub(super) struct Lane {
+    store: Arc<dyn SessionStore>,
+    settings: BatcherSettings,
+    queue: mpsc::Receiver<Waiting>,
+    waiting: Vec<Waiting>,
+    sent: Vec<Sent>,
+    linger: Linger,
+}
+
+impl Lane {
+    pub(super) fn new(
+        store: Arc<dyn SessionStore>,
+        settings: BatcherSettings,
+        queue: mpsc::Receiver<Waiting>,
+    ) -> Self {
+        let (waiting, sent) = (Vec::new(), Vec::new());
+        Self { store, settings, queue, waiting, sent, linger: Linger::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.queue.recv_many(&mut self.waiting, self.settings.batch_limit).await > 0 {
+            self.wait_for_company().await;
+            self.take();
+            while !self.sent.is_empty() {
+                self.send_batch().await;
+            }
+        }
+    }
+
+    async fn wait_for_company(&mut self) {
+        let Some(wait) = self.linger.duration(self.waiting.len()) else { return };
+        let end = Instant::now() + wait;
+        // The runtime's timer counts in milliseconds, so shorter waits give way to other tasks.
+        while Instant::now() < end && self.linger.duration(self.waiting.len()).is_some() {
+            if wait >= Duration::from_millis(2) {
+                sleep(Duration::from_millis(1)).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+            self.receive();
+        }
+    }
+
+    fn receive(&mut self) {
+        while self.waiting.len() + self.sent.len() < self.settings.waiting_limit {
+            let Ok(waiting) = self.queue.try_recv() else { break };
+            self.waiting.push(waiting);
+        }
+    }
+
+    fn take(&mut self) {
+        for Waiting { pending, since } in self.waiting.drain(..) {
+            if let Some(commit) = pending.take() {
+                self.sent.push(Sent { commit, pending, since, uncertain: false });
+            }
+        }
+    }
+
+    async fn send_batch(&mut self) {
+        let count = self.sent.len().min(self.settings.batch_limit);
+        self.sent[..count].sort_by(|a, b| a.commit.key().cmp(b.commit.key()));
+        let commits: Vec<Commit> = self.sent[..count].iter().map(|s| s.commit.clone()).collect();
+        let started = Instant::now();
+        match self.commit(&commits).await {
+            Ok(outcomes) => {
+                self.linger.observe(started.elapsed(), count);
+                self.complete(count, outcomes).await;
+            }
+            Err(error) if error.is_transient() => {
+                self.sent[..count].iter_mut().for_each(|sent| sent.uncertain = true);
+                self.wait_for_the_store(&error).await;
+            }
+            Err(error) => self.reject(count, &error).await,
+        }
+    }
+
+    async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
+        let patience = self.settings.patience;
+        timeout(patience, self.store.commit(commits)).await.unwrap_or_else(|_| {
+            Err(StoreError::Timeout { store: self.store.description().into(), waited: patience })
+        })
+    }
+
+    async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
+        for (sent, outcome) in self.sent.drain(..count).zip(outcomes) {
+            let result = if sent.uncertain {
+                settle::settle(&*self.store, &sent.commit, outcome).await
+            } else {
+                Ok(outcome)
+            };
+            sent.pending.complete(result);
+        }
+    }
+
+    /// The store refuses the batch. One commit that it cannot take must not drag the others along.
+    async fn reject(&mut self, count: usize, error: &StoreError) {
+        let batch: Vec<Sent> = self.sent.drain(..count).collect();
+        let alone = batch.len() == 1;
+        for sent in batch {
+            let result = if alone {
+                Err(error.clone())
+            } else {
+                self.commit(std::slice::from_ref(&sent.commit)).await.map(|outcomes| outcomes[0])
+            };
+            sent.pending.complete(result);
+        }
+    }
+
+    async fn wait_for_the_store(&mut self, error: &StoreError) {
+        sleep(RETRY_PAUSE).await;
+        let patience = self.settings.patience;
+        for sent in self.sent.extract_if(.., |s| s.since.elapsed() >= patience) {
+            let waited = sent.since.elapsed();
+            sent.pending.complete(Err(out_of_patience(error, &*self.store, waited)));
+        }
+        self.receive();
+        self.take();
+    }
+}

@@ -1,0 +1,45 @@
+//! What became of a commit that was sent more than once because its answer was lost.
+
+use crate::{
+    key::SessionKey,
+    store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError},
+};
+
+/// Settles a commit from the outcome of its *last* try, where an earlier one may have taken effect.
+///
+/// The row tells: our version with our node's name in it is our work. A lower version means that
+/// no try took effect. After a higher one nobody can tell, and the request gets an error rather
+/// than being done twice.
+pub(super) async fn settle(
+    store: &dyn SessionStore,
+    commit: &Commit,
+    outcome: CommitOutcome,
+) -> Result<CommitOutcome, StoreError> {
+    match (commit, outcome) {
+        // The id is random: nobody else can have taken it.
+        (Commit::Create { .. }, CommitOutcome::Exists)
+        | (Commit::Delete { .. }, CommitOutcome::Missing) => Ok(CommitOutcome::Done),
+        (Commit::Update { key, record, .. }, CommitOutcome::Conflict) => {
+            match read(store, key.clone()).await? {
+                ReadOutcome::Found(row) if row.version < record.version => Ok(outcome),
+                ReadOutcome::Found(row) if row.version == record.version => {
+                    let ours = row.last_node == record.last_node;
+                    Ok(if ours { CommitOutcome::Done } else { outcome })
+                }
+                ReadOutcome::Missing => Ok(CommitOutcome::Missing),
+                _ => Err(StoreError::Ambiguous { store: store.description().into() }),
+            }
+        }
+        (Commit::Rename { key, new_id, .. }, CommitOutcome::Missing | CommitOutcome::Exists) => {
+            let renamed = SessionKey { id: new_id.clone(), ..key.clone() };
+            let found = read(store, renamed).await? != ReadOutcome::Missing;
+            Ok(if found { CommitOutcome::Done } else { outcome })
+        }
+        (_, outcome) => Ok(outcome),
+    }
+}
+
+async fn read(store: &dyn SessionStore, key: SessionKey) -> Result<ReadOutcome, StoreError> {
+    let outcomes = store.read(&[Read { key, known: None }]).await?;
+    Ok(outcomes.into_iter().next().unwrap_or(ReadOutcome::Missing))
+}

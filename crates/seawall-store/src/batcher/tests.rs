@@ -1,0 +1,218 @@
+//! Batching, patience and settling, against a store that fails on purpose.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::*;
+use crate::{
+    clock::Timestamp,
+    key::SessionKey,
+    memory::MemoryStore,
+    record::{SessionRecord, Version},
+    store::{BoxFuture, Expired, SessionSummary},
+};
+
+/// The memory store behind a gate, with a list of faults to meet first.
+#[derive(Debug)]
+struct Faulty {
+    inner: MemoryStore,
+    gate: Semaphore,
+    faults: Mutex<Vec<Fault>>,
+    batches: Mutex<Vec<usize>>,
+    tries: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The commit takes effect, and its answer is lost.
+    AnswerLost,
+    /// The commit takes effect, its answer is lost, and another node writes afterwards.
+    AnswerLostThenOverwritten,
+    /// The commit never reaches the store.
+    RequestLost,
+}
+
+impl Faulty {
+    fn new(permits: usize, faults: &[Fault]) -> Arc<Self> {
+        Arc::new(Self {
+            inner: MemoryStore::default(),
+            gate: Semaphore::new(permits),
+            faults: Mutex::new(faults.to_vec()),
+            batches: Mutex::default(),
+            tries: AtomicUsize::new(0),
+        })
+    }
+
+    async fn overwrite(&self, commit: &Commit) {
+        let Commit::Update { key, record, .. } = commit else { return };
+        let mut later = (**record).clone();
+        later.version = record.version.next(Timestamp::default());
+        later.last_node = "other".into();
+        let update = Commit::Update {
+            key: key.clone(),
+            expected: record.version,
+            record: Arc::new(later),
+        };
+        assert_eq!(self.inner.commit(&[update]).await.unwrap(), [CommitOutcome::Done]);
+    }
+}
+
+impl SessionStore for Faulty {
+    fn description(&self) -> &str {
+        "faulty"
+    }
+
+    fn read<'a>(
+        &'a self,
+        reads: &'a [Read],
+    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
+        self.inner.read(reads)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commits: &'a [Commit],
+    ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
+        Box::pin(async move {
+            self.tries.fetch_add(1, Ordering::SeqCst);
+            let fault = self.faults.lock().unwrap().pop();
+            let lost =
+                StoreError::Unavailable { store: "faulty".into(), reason: "cable cut".into() };
+            match fault {
+                Some(Fault::RequestLost) => return Err(lost),
+                Some(Fault::AnswerLost) => {
+                    self.inner.commit(commits).await?;
+                    return Err(lost);
+                }
+                Some(Fault::AnswerLostThenOverwritten) => {
+                    self.inner.commit(commits).await?;
+                    self.overwrite(&commits[0]).await;
+                    return Err(lost);
+                }
+                None => {}
+            }
+            self.gate.acquire().await.unwrap().forget();
+            self.batches.lock().unwrap().push(commits.len());
+            self.inner.commit(commits).await
+        })
+    }
+
+    fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
+        self.inner.claim_expired(now, limit)
+    }
+
+    fn list_by_principal<'a>(
+        &'a self,
+        principal: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        self.inner.list_by_principal(principal, now)
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.count()
+    }
+}
+
+fn key(id: &str) -> SessionKey {
+    SessionKey { id: id.into(), context: "_app".into(), virtual_host: "0.0.0.0".into() }
+}
+
+fn record(version: i64) -> Arc<SessionRecord> {
+    Arc::new(SessionRecord {
+        version: Version::from_i64(version),
+        created_at: Timestamp::default(),
+        last_access: Timestamp::default(),
+        idle_timeout: None,
+        expiry_slack: Duration::ZERO,
+        deadline: None,
+        principal: None,
+        last_node: "node1".into(),
+        attributes: crate::Attributes::new(),
+    })
+}
+
+fn create(id: &str) -> Commit {
+    Commit::Create { key: key(id), record: record(1) }
+}
+
+fn update(id: &str, expected: i64, version: i64) -> Commit {
+    Commit::Update {
+        key: key(id),
+        expected: Version::from_i64(expected),
+        record: record(version),
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_during_a_batch_becomes_the_next() {
+    let store = Faulty::new(0, &[]);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    let first = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.commit(create("first")).await }
+    });
+    while store.tries.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let others: Vec<_> = (0..50)
+        .map(|i| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.commit(create(&format!("s{i}"))).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    store.gate.add_permits(2);
+    assert_eq!(first.await.unwrap().unwrap(), CommitOutcome::Done);
+    for other in others {
+        assert_eq!(other.await.unwrap().unwrap(), CommitOutcome::Done);
+    }
+    assert_eq!(*store.batches.lock().unwrap(), [1, 50]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_settled_by_reading_back() {
+    let store = Faulty::new(9, &[Fault::AnswerLost, Fault::AnswerLost]);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    assert_eq!(batcher.commit(create("a")).await.unwrap(), CommitOutcome::Done);
+    assert_eq!(batcher.commit(update("a", 1, 7)).await.unwrap(), CommitOutcome::Done);
+    store.faults.lock().unwrap().push(Fault::RequestLost);
+    assert_eq!(batcher.commit(update("a", 7, 8)).await.unwrap(), CommitOutcome::Done);
+    store.faults.lock().unwrap().push(Fault::RequestLost);
+    assert_eq!(batcher.commit(update("a", 5, 9)).await.unwrap(), CommitOutcome::Conflict);
+    store.faults.lock().unwrap().push(Fault::AnswerLost);
+    let delete = Commit::Delete { key: key("a") };
+    assert_eq!(batcher.commit(delete).await.unwrap(), CommitOutcome::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
+    let store = Faulty::new(9, &[]);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    batcher.commit(create("a")).await.unwrap();
+    store.faults.lock().unwrap().push(Fault::AnswerLostThenOverwritten);
+    let result = batcher.commit(update("a", 1, 7)).await;
+    assert!(matches!(result, Err(StoreError::Ambiguous { .. })), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_wait_for_their_patience_and_not_longer() {
+    let store = Faulty::new(9, &[Fault::RequestLost; 1_000]);
+    let settings = BatcherSettings::default();
+    let batcher = Batcher::spawn(store.clone(), &settings);
+    let started = Instant::now();
+    let result = batcher.commit(create("a")).await;
+    assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
+    let waited = started.elapsed();
+    assert!(waited >= settings.patience && waited < settings.patience + 2 * RETRY_PAUSE);
+    store.faults.lock().unwrap().clear();
+    assert_eq!(batcher.commit(create("a")).await.unwrap(), CommitOutcome::Done);
+}

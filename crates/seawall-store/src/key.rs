@@ -1,0 +1,25 @@
+//! What names a session in the store.
+
+use std::{fmt, sync::Arc};
+
+/// The primary key of a session: its stored id, the application's context and the virtual host.
+///
+/// The stored id is what stands in the table. In the native format that is a digest of the id in
+/// the cookie, so a key may be compared and ordered freely but is still kept out of logs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    /// The stored id; at most 120 bytes.
+    pub id: Arc<str>,
+    /// The application's context as Jetty writes it (`_app` for `/app`); at most 60 bytes.
+    pub context: Arc<str>,
+    /// The virtual host, `0.0.0.0` when there is none; at most 60 bytes.
+    pub virtual_host: Arc<str>,
+}
+
+impl fmt::Debug for SessionKey {
+    /// Shows the first four characters of the stored id, enough to tell two log lines apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head: String = self.id.chars().take(4).collect();
+        write!(f, "SessionKey({head}…, {}, {})", self.context, self.virtual_host)
+    }
+}

@@ -1,0 +1,82 @@
+//! One session as the store knows it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{clock::Timestamp, value::Value};
+
+/// The attributes of a session, by name.
+pub type Attributes = BTreeMap<Arc<str>, Value>;
+
+/// What a commit compares: the record's `lastSavedTime`, in milliseconds, raised by every commit.
+///
+/// Jetty's own writes set the same column to their current time, so this works on rows that a
+/// Jetty node also writes, and needs no column of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version(i64);
+
+impl Version {
+    /// A version as the table holds it.
+    #[must_use]
+    pub const fn from_i64(version: i64) -> Self {
+        Self(version)
+    }
+
+    /// The version as the table holds it.
+    #[must_use]
+    pub const fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    /// The version of a commit made `now` on top of this one: later than both.
+    ///
+    /// Several commits may fall into one millisecond, and clocks may stand apart; the version
+    /// rises all the same.
+    #[must_use]
+    pub fn next(self, now: Timestamp) -> Self {
+        Self(now.as_millis().max(self.0.saturating_add(1)))
+    }
+}
+
+/// One session: its times, its owner and its attributes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// Raised by every commit.
+    pub version: Version,
+    /// When the session was made.
+    pub created_at: Timestamp,
+    /// When a request last used the session, as far as the store was told.
+    pub last_access: Timestamp,
+    /// How long the session may lie unused; `None` when it never expires by itself.
+    pub idle_timeout: Option<Duration>,
+    /// What the stored expiry allows on top of the idle timeout, because accesses reach the store
+    /// late (see [`Commit::Touch`](crate::Commit::Touch)). Not a column: part of the expiry.
+    pub expiry_slack: Duration,
+    /// When the session ends however much it is used.
+    pub deadline: Option<Timestamp>,
+    /// Whose session this is, for example `user:42`.
+    pub principal: Option<Arc<str>>,
+    /// The node that wrote the session last.
+    pub last_node: Arc<str>,
+    /// What the application keeps in the session.
+    pub attributes: Attributes,
+}
+
+impl SessionRecord {
+    /// When the store may treat the session as expired; `None` when it never does.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let idle = self
+            .idle_timeout
+            .map(|timeout| self.last_access.plus(timeout.saturating_add(self.expiry_slack)));
+        match (idle, self.deadline) {
+            (Some(idle), Some(deadline)) => Some(idle.min(deadline)),
+            (idle, deadline) => idle.or(deadline),
+        }
+    }
+
+    /// Whether the session has expired at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at().is_some_and(|expiry| expiry <= now)
+    }
+}

@@ -1,0 +1,250 @@
+//! The values that a session can hold, and the way between them and Rust types.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap, SerializeSeq},
+};
+
+/// One attribute's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// Bytes.
+    Bytes(Arc<[u8]>),
+    /// A floating-point number.
+    F64(f64),
+    /// An integer.
+    I64(i64),
+    /// Values in order.
+    List(Vec<Self>),
+    /// Values by name.
+    Map(BTreeMap<Arc<str>, Self>),
+    /// No value.
+    Null,
+    /// What this program cannot read; kept byte for byte, so that nothing is lost.
+    Opaque(Arc<[u8]>),
+    /// Text.
+    String(Arc<str>),
+}
+
+/// Why a Rust value could not become a [`Value`], or the other way round.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// The type asks for something else than what is stored.
+    #[error("the stored value has another type: {0}")]
+    Decode(#[source] rmp_serde::decode::Error),
+    /// The type's serializer failed, or the value has no counterpart (an integer over 63 bits).
+    #[error("the value cannot be stored: {0}")]
+    Encode(Box<dyn std::error::Error + Send + Sync>),
+    /// Another program wrote the value in a format that this one does not read.
+    #[error("the stored value is opaque: another program wrote it")]
+    Opaque,
+}
+
+impl Value {
+    /// Turns any serializable Rust value into a [`Value`].
+    ///
+    /// # Errors
+    /// [`ValueError::Encode`] when the type's serializer fails or an integer exceeds `i64`.
+    pub fn from_serializable<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
+        let bytes = rmp_serde::to_vec_named(value).map_err(|e| ValueError::Encode(e.into()))?;
+        rmp_serde::from_slice(&bytes).map_err(|e| ValueError::Encode(e.into()))
+    }
+
+    /// Turns the value into a Rust type.
+    ///
+    /// # Errors
+    /// [`ValueError::Decode`] when the type does not fit, [`ValueError::Opaque`] when the value
+    /// cannot be read here.
+    pub fn to_deserializable<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
+        if matches!(self, Self::Opaque(_)) {
+            return Err(ValueError::Opaque);
+        }
+        let bytes = rmp_serde::to_vec_named(self).map_err(|e| ValueError::Encode(e.into()))?;
+        rmp_serde::from_slice(&bytes).map_err(ValueError::Decode)
+    }
+
+    /// The integer, when the value is one.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::I64(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The text, when the value is text.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::String(value.into())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::I64(value)
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Bytes(bytes) | Self::Opaque(bytes) => serializer.serialize_bytes(bytes),
+            Self::F64(value) => serializer.serialize_f64(*value),
+            Self::I64(value) => serializer.serialize_i64(*value),
+            Self::List(values) => {
+                let mut list = serializer.serialize_seq(Some(values.len()))?;
+                for value in values {
+                    list.serialize_element(value)?;
+                }
+                list.end()
+            }
+            Self::Map(values) => {
+                let mut map = serializer.serialize_map(Some(values.len()))?;
+                for (name, value) in values {
+                    map.serialize_entry(&**name, value)?;
+                }
+                map.end()
+            }
+            Self::Null => serializer.serialize_unit(),
+            Self::String(value) => serializer.serialize_str(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a session attribute")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::I64(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        i64::try_from(value)
+            .map(Value::I64)
+            .map_err(|_| E::custom(format_args!("the integer {value} exceeds 63 bits")))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::F64(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.into()))
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<Value, Value>()? {
+            values.insert(map_name(&name).ok_or_else(|| A::Error::custom(MAP_NAME))?, value);
+        }
+        Ok(Value::Map(values))
+    }
+}
+
+const MAP_NAME: &str = "a map key must be text or an integer";
+
+/// Maps keyed by integers are common in Rust types; their keys are kept as decimal text.
+fn map_name(name: &Value) -> Option<Arc<str>> {
+    match name {
+        Value::String(name) => Some(name.clone()),
+        Value::I64(name) => Some(name.to_string().into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Cart {
+        items: Vec<String>,
+        total: Option<f64>,
+        kind: Kind,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Kind {
+        Gift { to: String },
+        Plain,
+    }
+
+    #[test]
+    fn any_serde_type_comes_back() {
+        for kind in [Kind::Plain, Kind::Gift { to: "a friend".to_owned() }] {
+            let cart = Cart { items: vec!["tea".to_owned()], total: Some(1.5), kind };
+            let value = Value::from_serializable(&cart).unwrap();
+            assert_eq!(value.to_deserializable::<Cart>().unwrap(), cart);
+        }
+    }
+
+    #[test]
+    fn wrong_types_and_large_integers_are_errors() {
+        assert!(matches!(Value::from("x").to_deserializable::<i64>(), Err(ValueError::Decode(_))));
+        assert!(matches!(Value::from_serializable(&u64::MAX), Err(ValueError::Encode(_))));
+        let opaque = Value::Opaque(Arc::from(&b"\xac\xed"[..]));
+        assert!(matches!(opaque.to_deserializable::<i64>(), Err(ValueError::Opaque)));
+    }
+}
