@@ -1,1 +1,35 @@
-//! Sessions for Rust web applications: manager, cookie, tower layer, axum extractor.
+//! Sessions for Rust web applications that run in more than one process.
+//!
+//! A [`SessionManager`] keeps the sessions of one application in a
+//! [`SessionStore`](seawall_store::SessionStore) that all processes share. There are two ways in:
+//!
+//! - [`SessionLayer`] around a tower service, and [`Session`] as an axum extractor, for handlers
+//!   that do more than compute a page;
+//! - [`SessionManager::visit`] for pure work, which needs one round trip to the store less.
+//!
+//! What holds: a response leaves only after the changes made for it are durable; no update is lost,
+//! whichever process served it; an invalidated session stays dead.
+
+mod cached;
+pub mod cookie;
+mod draft;
+mod error;
+#[cfg(feature = "axum")]
+mod extract;
+mod id;
+mod layer;
+mod manager;
+mod session;
+mod settings;
+pub mod sweep;
+mod touch;
+
+pub use cookie::{CookieSettings, Presented, SameSite, Secure};
+pub use draft::Draft;
+pub use error::SessionError;
+pub use id::SessionId;
+pub use layer::{SessionHandle, SessionLayer, SessionService};
+pub use manager::{SessionManager, Visited};
+pub use session::Session;
+pub use settings::{Consistency, SessionSettings};
+pub use sweep::Sweeper;

@@ -9,6 +9,7 @@
 //! another, implement [`SessionStore`] and run the suite in [`conformance`] against it.
 
 pub mod batcher;
+pub mod change_set;
 pub mod clock;
 pub mod codec;
 #[cfg(feature = "conformance")]
@@ -26,6 +27,7 @@ pub mod url;
 pub mod value;
 
 pub use batcher::{Batcher, BatcherSettings, PendingCommit};
+pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use key::SessionKey;
 pub use record::{Attributes, SessionRecord, Version};

@@ -1,0 +1,410 @@
+//! This node's copy of one session, and the commits that are under way for it.
+//!
+//! ```text
+//! committed ──changes of requests──▶ tip          generations count the changes
+//!     ▲                              │ take()     the batch leaves: one commit of all changes so far
+//!     └──────── complete() ◀── in flight          later changes wait at the tip for the next one
+//! ```
+//! Requests work on the tip, so concurrent requests of one session do not conflict with each other;
+//! each waits until the generation that it saw is committed. When another node wrote in between,
+//! the compare-and-set fails, the tip is thrown away, and every waiting request does its work again
+//! on the reloaded session. So nothing is answered that is not durable (P1), and nothing is
+//! overwritten unseen (P2).
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use seawall_store::{
+    Batcher, Clock, Commit, CommitOutcome, PendingCommit, SessionKey, SessionRecord, StoreError,
+    Timestamp, Version,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::id::SessionId;
+
+/// What a waiting request is told about the generation that it saw.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is committed.
+    Committed,
+    /// The store failed.
+    Failed(StoreError),
+    /// The session has ended.
+    Gone,
+    /// Another node wrote in between: reload, and do the work again.
+    Retry,
+}
+
+/// What all sessions of a manager share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) batcher: Batcher,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: Arc<str>,
+}
+
+/// This node's copy of one session.
+pub(crate) struct Cached {
+    pub(crate) key: SessionKey,
+    pub(crate) id: SessionId,
+    shared: Arc<Shared>,
+    this: Weak<Self>,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cached")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct State {
+    /// The session as the store has it, as far as this node knows; `None` before it is created.
+    committed: Option<Arc<SessionRecord>>,
+    /// The session with all changes that requests of this node have made.
+    tip: Arc<SessionRecord>,
+    /// How many changes the tip holds.
+    tip_generation: u64,
+    /// How many of them are committed.
+    committed_generation: u64,
+    in_flight: Option<InFlight>,
+    /// The session waits in the batcher's queue.
+    queued: bool,
+    /// A rotation of the id is under way; commits wait for it.
+    rotating: bool,
+    /// Raised whenever the copy is replaced by what the store has.
+    epoch: u64,
+    condition: Condition,
+    waiters: Vec<(u64, oneshot::Sender<Verdict>)>,
+    /// The last access of this node, and the last one that the store was told.
+    last_access: Timestamp,
+    told_access: Timestamp,
+    /// When the copy was last known to be current.
+    validated_at: Instant,
+}
+
+struct InFlight {
+    generation: u64,
+    record: Arc<SessionRecord>,
+}
+
+/// Whether a copy can be worked on.
+#[derive(Debug, Clone)]
+pub(crate) enum Condition {
+    /// It can.
+    Good,
+    /// The session has ended, or lives on under another id.
+    Gone {
+        /// The session under its new id, for requests that began under the old one.
+        successor: Option<Arc<Cached>>,
+    },
+    /// It must be reloaded first.
+    Stale,
+}
+
+impl Cached {
+    /// A copy of a session that was just read from the store.
+    pub(crate) fn loaded(
+        shared: Arc<Shared>,
+        key: SessionKey,
+        id: SessionId,
+        record: SessionRecord,
+    ) -> Arc<Self> {
+        let record = Arc::new(record);
+        Self::with(shared, key, id, Some(record.clone()), record)
+    }
+
+    /// A session that the store does not have yet.
+    pub(crate) fn unborn(
+        shared: Arc<Shared>,
+        key: SessionKey,
+        id: SessionId,
+        record: Arc<SessionRecord>,
+    ) -> Arc<Self> {
+        Self::with(shared, key, id, None, record)
+    }
+
+    fn with(
+        shared: Arc<Shared>,
+        key: SessionKey,
+        id: SessionId,
+        committed: Option<Arc<SessionRecord>>,
+        tip: Arc<SessionRecord>,
+    ) -> Arc<Self> {
+        let state = State {
+            committed,
+            tip_generation: 0,
+            committed_generation: 0,
+            in_flight: None,
+            queued: false,
+            rotating: false,
+            epoch: 0,
+            condition: Condition::Good,
+            waiters: Vec::new(),
+            last_access: tip.last_access,
+            told_access: tip.last_access,
+            validated_at: Instant::now(),
+            tip,
+        };
+        Arc::new_cyclic(|this| Self {
+            key,
+            id,
+            shared,
+            this: this.clone(),
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A request's work that panics leaves the state as it was: it has a draft of its own.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts `record` at the tip and sees to it that it is committed.
+    pub(crate) fn change(
+        &self,
+        state: &mut State,
+        record: Arc<SessionRecord>,
+    ) -> oneshot::Receiver<Verdict> {
+        state.tip = record;
+        state.tip_generation += 1;
+        let verdict = state.wait_for_tip();
+        self.enqueue(state);
+        verdict
+    }
+
+    /// Puts the session into the batcher's queue, unless its next commit is already arranged.
+    fn enqueue(&self, state: &mut State) {
+        if state.queued || state.in_flight.is_some() || state.rotating {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else {
+            return;
+        };
+        match self.shared.batcher.submit(this) {
+            Ok(()) => state.queued = true,
+            Err(error) => state.give_up(&error),
+        }
+    }
+
+    /// Stops commits, so that the id can be rotated. `None` when a commit is under way.
+    pub(crate) fn begin_rotation(self: &Arc<Self>) -> Option<Rotation> {
+        let mut state = self.lock();
+        if state.rotating || !state.is_settled() {
+            return None;
+        }
+        let record = state.committed.clone()?;
+        state.rotating = true;
+        Some(Rotation {
+            cached: self.clone(),
+            record,
+        })
+    }
+
+    /// Ends the session here. Whoever waits is told, and later requests find nothing.
+    pub(crate) fn end(&self, successor: Option<Arc<Self>>) {
+        self.lock().end(successor);
+    }
+}
+
+/// A rotation of the id under way. Dropping it lets commits of the session go on.
+pub(crate) struct Rotation {
+    cached: Arc<Cached>,
+    /// The session as it is to be renamed.
+    pub(crate) record: Arc<SessionRecord>,
+}
+
+impl Drop for Rotation {
+    fn drop(&mut self) {
+        let mut state = self.cached.lock();
+        state.rotating = false;
+        let alive = matches!(state.condition, Condition::Good);
+        if alive && state.tip_generation > state.committed_generation {
+            self.cached.enqueue(&mut state);
+        }
+    }
+}
+
+impl State {
+    /// Waits for the commit of everything that the tip holds.
+    pub(crate) fn wait_for_tip(&mut self) -> oneshot::Receiver<Verdict> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiters.push((self.tip_generation, sender));
+        receiver
+    }
+
+    /// Whether everything at the tip is committed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.tip_generation == self.committed_generation
+    }
+
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    pub(crate) fn tip(&self) -> &Arc<SessionRecord> {
+        &self.tip
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn last_access(&self) -> Timestamp {
+        self.last_access
+    }
+
+    pub(crate) fn committed_version(&self) -> Option<Version> {
+        self.committed.as_ref().map(|record| record.version)
+    }
+
+    pub(crate) fn validated_at(&self) -> Instant {
+        self.validated_at
+    }
+
+    /// Whether `version` is this copy's own work, committed or on its way.
+    pub(crate) fn is_own(&self, version: Version) -> bool {
+        let in_flight = self.in_flight.as_ref().map(|sent| sent.record.version);
+        self.committed_version() == Some(version) || in_flight == Some(version)
+    }
+
+    /// Takes note that the store has the version of this copy.
+    pub(crate) fn confirm(&mut self, last_access: Timestamp) {
+        self.validated_at = Instant::now();
+        self.last_access = self.last_access.max(last_access);
+        self.told_access = self.told_access.max(last_access);
+    }
+
+    /// Takes over what the store has, unless commits of this node are under way: their
+    /// compare-and-set decides then.
+    pub(crate) fn replace(&mut self, record: SessionRecord) {
+        let late = matches!(self.condition, Condition::Good)
+            && self.committed_version() > Some(record.version);
+        if late || !self.is_settled() {
+            return;
+        }
+        self.confirm(record.last_access);
+        let record = Arc::new(record);
+        self.committed = Some(record.clone());
+        self.tip = record;
+        self.epoch += 1;
+        self.condition = Condition::Good;
+    }
+
+    /// Ends the session here. Whoever waits is told, and later requests find nothing.
+    pub(crate) fn end(&mut self, successor: Option<Arc<Cached>>) {
+        let moved = successor.is_some();
+        self.condition = Condition::Gone { successor };
+        self.tell_all(|| if moved { Verdict::Retry } else { Verdict::Gone });
+    }
+
+    /// Notes an access. The answer is the access to tell the store, when it is time to.
+    pub(crate) fn access(&mut self, now: Timestamp, interval: Duration) -> Option<Timestamp> {
+        self.last_access = self.last_access.max(now);
+        let due = self.last_access.since(self.told_access) >= interval;
+        due.then(|| {
+            self.told_access = self.last_access;
+            self.last_access
+        })
+    }
+
+    /// The store could not be told of an access; the next one tries again.
+    pub(crate) fn access_untold(&mut self, earlier: Timestamp) {
+        self.told_access = self.told_access.min(earlier);
+    }
+
+    fn give_up(&mut self, error: &StoreError) {
+        self.discard_tip();
+        self.tell_all(|| Verdict::Failed(error.clone()));
+    }
+
+    fn discard_tip(&mut self) {
+        self.in_flight = None;
+        self.tip_generation += 1;
+        self.committed_generation = self.tip_generation;
+        self.epoch += 1;
+        self.condition = Condition::Stale;
+    }
+
+    fn tell_all(&mut self, verdict: impl Fn() -> Verdict) {
+        for (_, waiter) in self.waiters.drain(..) {
+            // A request that was cancelled no longer listens.
+            let _ = waiter.send(verdict());
+        }
+    }
+
+    fn committed(&mut self) {
+        let Some(InFlight { generation, record }) = self.in_flight.take() else {
+            return;
+        };
+        self.told_access = self.told_access.max(record.last_access);
+        self.last_access = self.last_access.max(record.last_access);
+        self.validated_at = Instant::now();
+        self.committed = Some(record.clone());
+        self.committed_generation = generation;
+        if self.tip_generation == generation {
+            self.tip = record;
+        }
+        for (_, waiter) in self
+            .waiters
+            .extract_if(.., |(wanted, _)| *wanted <= generation)
+        {
+            let _ = waiter.send(Verdict::Committed);
+        }
+    }
+}
+
+impl PendingCommit for Cached {
+    fn take(&self) -> Option<Commit> {
+        let mut state = self.lock();
+        state.queued = false;
+        if state.rotating || !matches!(state.condition, Condition::Good) || state.is_settled() {
+            return None;
+        }
+        let key = self.key.clone();
+        let mut record = (*state.tip).clone();
+        let base = state.committed_version();
+        record.version = base.unwrap_or_default().next(self.shared.clock.now());
+        record.last_node = self.shared.node.clone();
+        let record = Arc::new(record);
+        let generation = state.tip_generation;
+        state.in_flight = Some(InFlight {
+            generation,
+            record: record.clone(),
+        });
+        Some(match base {
+            Some(expected) => Commit::Update {
+                key,
+                expected,
+                record,
+            },
+            None => Commit::Create { key, record },
+        })
+    }
+
+    fn complete(&self, result: Result<CommitOutcome, StoreError>) {
+        let mut state = self.lock();
+        match result {
+            Ok(CommitOutcome::Done) => {
+                state.committed();
+                if state.tip_generation > state.committed_generation {
+                    self.enqueue(&mut state);
+                }
+            }
+            Ok(CommitOutcome::Conflict) => {
+                state.discard_tip();
+                state.tell_all(|| Verdict::Retry);
+            }
+            Ok(CommitOutcome::Exists | CommitOutcome::Missing) => {
+                state.discard_tip();
+                state.end(None);
+            }
+            Err(error) => state.give_up(&error),
+        }
+    }
+}

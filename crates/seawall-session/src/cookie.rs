@@ -1,0 +1,219 @@
+//! The session cookie: `<id>.<node>`, as Jetty and Tomcat write it.
+//!
+//! The suffix names the node that served last; a balancer routes by it. A cookie with another
+//! node's suffix is issued anew, so that the client moves with the session.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+use crate::id::SessionId;
+
+/// How many cookies of the session's name are looked at; a client normally sends one.
+const CANDIDATE_LIMIT: usize = 4;
+
+/// How the session cookie is written.
+#[derive(Debug, Clone)]
+pub struct CookieSettings {
+    /// The cookie's name.
+    pub name: Arc<str>,
+    /// The path that the cookie is sent for.
+    pub path: Arc<str>,
+    /// Whether the cookie is sent over HTTPS only.
+    pub secure: Secure,
+    /// Which cross-site requests carry the cookie.
+    pub same_site: SameSite,
+}
+
+impl Default for CookieSettings {
+    fn default() -> Self {
+        Self {
+            name: "JSESSIONID".into(),
+            path: "/".into(),
+            secure: Secure::Never,
+            same_site: SameSite::Lax,
+        }
+    }
+}
+
+/// Whether a cookie is sent over HTTPS only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// The cookie has the `Secure` attribute.
+    Always,
+    /// It has not; for sites that are reached over plain HTTP.
+    Never,
+}
+
+/// Which cross-site requests carry a cookie (RFC 6265bis, section 5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Only top-level navigations.
+    Lax,
+    /// All; browsers ask for `Secure` then.
+    None,
+    /// None.
+    Strict,
+}
+
+/// A well-formed session cookie that a request brought. Whether such a session exists is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// The session's id.
+    pub id: SessionId,
+    /// The node that the cookie names, if it names one.
+    pub node: Option<Arc<str>>,
+}
+
+impl Presented {
+    /// The session cookies named `name` in a request, the first ones first. Forged and foreign
+    /// values are left out.
+    pub fn all(headers: &HeaderMap, name: &str) -> Vec<Self> {
+        headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|header| header.to_str().ok())
+            .flat_map(|header| header.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(key, _)| *key == name)
+            .filter_map(|(_, value)| Self::parse(value.trim_matches('"')))
+            .take(CANDIDATE_LIMIT)
+            .collect()
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let (id, node) = match value.split_once('.') {
+            Some((id, node)) => (id, Some(node.into())),
+            None => (value, None),
+        };
+        Some(Self {
+            id: SessionId::parse(id)?,
+            node,
+        })
+    }
+}
+
+impl CookieSettings {
+    /// The `Set-Cookie` header that gives the client a session.
+    #[must_use]
+    pub fn issue(&self, id: &SessionId, node: &str) -> HeaderValue {
+        self.header(&format!("{}.{node}", id.as_str()), "")
+    }
+
+    /// The `Set-Cookie` header that takes the session away.
+    #[must_use]
+    pub fn expire(&self) -> HeaderValue {
+        self.header("", "; Max-Age=0")
+    }
+
+    fn header(&self, value: &str, lifetime: &str) -> HeaderValue {
+        let secure = if self.secure == Secure::Always {
+            "; Secure"
+        } else {
+            ""
+        };
+        let same_site = match self.same_site {
+            SameSite::Lax => "Lax",
+            SameSite::None => "None",
+            SameSite::Strict => "Strict",
+        };
+        let Self { name, path, .. } = self;
+        let text = format!(
+            "{name}={value}; Path={path}; HttpOnly{secure}; SameSite={same_site}{lifetime}"
+        );
+        let mut header = HeaderValue::try_from(text).expect("settings and ids are checked text");
+        header.set_sensitive(true);
+        header
+    }
+
+    /// Checks that name and path can stand in a cookie.
+    ///
+    /// # Errors
+    /// What is wrong, for the person who set it.
+    pub fn validate(&self) -> Result<(), String> {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if self.name.is_empty() || !self.name.bytes().all(token) {
+            return Err(format!(
+                "cookie name {:?}: use letters, digits, - and _",
+                self.name
+            ));
+        }
+        let path = |b: u8| b.is_ascii_graphic() && b != b';';
+        if !self.path.starts_with('/') || !self.path.bytes().all(path) {
+            return Err(format!(
+                "cookie path {:?}: start it with / and leave out ;",
+                self.path
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+    fn presented(cookie: &str) -> Vec<Presented> {
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, HeaderValue::from_str(cookie).unwrap());
+        Presented::all(&headers, "JSESSIONID")
+    }
+
+    #[test]
+    fn the_cookie_comes_back() {
+        let id = SessionId::parse(ID).unwrap();
+        let header = CookieSettings::default().issue(&id, "node1");
+        let text = header.to_str().unwrap();
+        assert_eq!(
+            text,
+            format!("JSESSIONID={ID}.node1; Path=/; HttpOnly; SameSite=Lax")
+        );
+        let (pair, _) = text.split_once(';').unwrap();
+        assert_eq!(
+            presented(pair),
+            [Presented {
+                id,
+                node: Some("node1".into())
+            }]
+        );
+    }
+
+    #[test]
+    fn other_cookies_stand_beside_it() {
+        let found = presented(&format!("a=1; JSESSIONID={ID}; b; XJSESSIONID=x; c=\"2\""));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].node, None);
+    }
+
+    #[test]
+    fn forged_foreign_and_huge_cookies_are_no_sessions() {
+        for value in [
+            "",
+            "x",
+            "node0abc.node1",
+            "../../etc/passwd",
+            &"A".repeat(8_192),
+        ] {
+            assert_eq!(presented(&format!("JSESSIONID={value}")), []);
+        }
+        let many = format!("JSESSIONID={ID}; ").repeat(50);
+        assert_eq!(presented(&many).len(), CANDIDATE_LIMIT);
+    }
+
+    #[test]
+    fn settings_that_would_break_the_header_are_refused() {
+        let named = |name: &str| CookieSettings {
+            name: name.into(),
+            ..CookieSettings::default()
+        };
+        assert!(named("JSESSIONID").validate().is_ok());
+        assert!(named("a b").validate().is_err());
+        let path = CookieSettings {
+            path: "/;x".into(),
+            ..CookieSettings::default()
+        };
+        assert!(path.validate().is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! A session in the hands of one request.
+
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+use seawall_store::{ChangeSet, SessionRecord, Timestamp, Value};
+
+use crate::id::SessionId;
+
+/// What is to become of a session after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Nothing was changed.
+    Keep,
+    /// Changes are to be committed.
+    Commit,
+    /// The session ends.
+    Invalidate,
+}
+
+/// A session as one request sees and changes it.
+///
+/// Work on a draft must be pure: when another node has written the session in between, the draft
+/// is thrown away and the work is done again on a fresh one.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    id: &'a SessionId,
+    record: Arc<SessionRecord>,
+    is_new: bool,
+    changed: bool,
+    invalidated: bool,
+    /// The id was looked at, so a new session must come into being for it to mean anything.
+    id_seen: Cell<bool>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn existing(id: &'a SessionId, record: Arc<SessionRecord>) -> Self {
+        let id_seen = Cell::new(false);
+        Self {
+            id,
+            record,
+            is_new: false,
+            changed: false,
+            invalidated: false,
+            id_seen,
+        }
+    }
+
+    pub(crate) fn new(id: &'a SessionId, record: Arc<SessionRecord>) -> Self {
+        Self {
+            is_new: true,
+            ..Self::existing(id, record)
+        }
+    }
+
+    pub(crate) fn intent(&self) -> Intent {
+        let created = self.is_new && self.id_seen.get();
+        match (self.invalidated, self.changed || created) {
+            (true, _) => Intent::Invalidate,
+            (false, true) => Intent::Commit,
+            (false, false) => Intent::Keep,
+        }
+    }
+
+    pub(crate) fn record(&self) -> &Arc<SessionRecord> {
+        &self.record
+    }
+
+    pub(crate) fn into_record(self) -> Arc<SessionRecord> {
+        self.record
+    }
+
+    fn change(&mut self) -> &mut SessionRecord {
+        self.changed = true;
+        Arc::make_mut(&mut self.record)
+    }
+
+    /// The session's id. Looking at the id of a new session brings it into being.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        self.id_seen.set(true);
+        self.id
+    }
+
+    /// Whether the client had no session before this request.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// An attribute.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.record.attributes.get(name)
+    }
+
+    /// All attributes, by name.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.record
+            .attributes
+            .iter()
+            .map(|(name, value)| (&**name, value))
+    }
+
+    /// Sets an attribute.
+    pub fn set(&mut self, name: impl Into<Arc<str>>, value: impl Into<Value>) {
+        self.change().attributes.insert(name.into(), value.into());
+    }
+
+    /// Removes an attribute.
+    pub fn remove(&mut self, name: &str) {
+        if self.record.attributes.contains_key(name) {
+            self.change().attributes.remove(name);
+        }
+    }
+
+    /// Makes all changes of a change set.
+    pub fn apply(&mut self, changes: &ChangeSet) {
+        if !changes.is_empty() {
+            changes.apply(self.change());
+        }
+    }
+
+    /// When the session was made.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.record.created_at
+    }
+
+    /// When the session was last used before this request.
+    #[must_use]
+    pub fn last_access(&self) -> Timestamp {
+        self.record.last_access
+    }
+
+    /// How long the session may lie unused; `None` for ever.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.record.idle_timeout
+    }
+
+    /// Changes how long the session may lie unused; `None` for ever.
+    pub fn set_idle_timeout(&mut self, idle_timeout: Option<Duration>) {
+        self.change().idle_timeout = idle_timeout;
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn principal(&self) -> Option<&str> {
+        self.record.principal.as_deref()
+    }
+
+    /// Says whose session it is.
+    pub fn set_principal(&mut self, principal: Option<Arc<str>>) {
+        self.change().principal = principal;
+    }
+
+    /// Ends the session for good, on every node.
+    pub fn invalidate(&mut self) {
+        self.invalidated = true;
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a session could not be used.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use seawall_store::{StoreError, ValueError};
+
+/// Why a session could not be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SessionError {
+    /// Other nodes kept writing the session in between.
+    #[error("the session was changed by others {attempts} times in a row; try again")]
+    Contended {
+        /// How often this request tried.
+        attempts: u32,
+    },
+    /// The session ended while the request ran: it was invalidated, or it expired.
+    #[error("the session has ended")]
+    Ended,
+    /// The request has no [`SessionLayer`](crate::SessionLayer) around it.
+    #[error("no session layer: add seawall_session::SessionLayer to the service")]
+    NoLayer,
+    /// The store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An attribute has another type, or cannot be stored.
+    #[error("session attribute {name:?}")]
+    Value {
+        /// The attribute's name.
+        name: Arc<str>,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<ValueError>,
+    },
+}
+
+impl SessionError {
+    /// The status of a response to a request that met this error.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Ended => StatusCode::CONFLICT,
+            Self::NoLayer | Self::Value { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(error) => match error {
+                StoreError::Rejected { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        }
+    }
+}

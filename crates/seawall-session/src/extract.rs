@@ -1,0 +1,41 @@
+//! The axum extractor: `session: Session` as a handler's argument.
+
+use axum_core::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER, request::Parts};
+
+use crate::{error::SessionError, layer::SessionHandle, session::Session};
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = SessionError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, SessionError> {
+        let handle = parts
+            .extensions
+            .get::<SessionHandle>()
+            .ok_or(SessionError::NoLayer)?;
+        handle.session().await.cloned()
+    }
+}
+
+impl IntoResponse for SessionError {
+    /// The client gets a status and a sentence; the log gets the cause.
+    fn into_response(self) -> Response {
+        tracing::warn!(error = %self, "session error");
+        let status = self.status();
+        let text = match status {
+            StatusCode::SERVICE_UNAVAILABLE => "Sessions are not available now. Try again.",
+            StatusCode::CONFLICT => "The session has ended.",
+            _ => "The session could not be used.",
+        };
+        let mut response = (status, text).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(1));
+        }
+        response
+    }
+}

@@ -1,0 +1,128 @@
+//! The tower layer: puts the session within a handler's reach, and commits before the response.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, header::SET_COOKIE};
+use tokio::sync::OnceCell;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{cookie::Presented, error::SessionError, manager::SessionManager, session::Session};
+
+/// Gives the requests of a service their sessions.
+///
+/// The session is loaded when a handler first asks for it, so requests that need none cost the
+/// store nothing. Changes are committed after the handler and before the response (P1); when the
+/// store does not take them, the client gets the error instead of the response.
+#[derive(Debug, Clone)]
+pub struct SessionLayer {
+    manager: SessionManager,
+}
+
+impl SessionLayer {
+    /// A layer over the sessions of `manager`.
+    #[must_use]
+    pub fn new(manager: SessionManager) -> Self {
+        Self { manager }
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService {
+            inner,
+            manager: self.manager.clone(),
+        }
+    }
+}
+
+/// The service that [`SessionLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct SessionService<S> {
+    inner: S,
+    manager: SessionManager,
+}
+
+/// A request's session, in its extensions; loaded at the first use.
+#[derive(Debug, Clone)]
+pub struct SessionHandle {
+    manager: SessionManager,
+    presented: Arc<[Presented]>,
+    session: Arc<OnceCell<Session>>,
+}
+
+impl SessionHandle {
+    /// The request's session. The first call loads it.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn session(&self) -> Result<&Session, SessionError> {
+        self.session
+            .get_or_try_init(|| Session::load(&self.manager, &self.presented))
+            .await
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for SessionService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+    R: Default + Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let presented = Presented::all(request.headers(), &self.manager.settings().cookie.name);
+        let session = Arc::new(OnceCell::new());
+        let manager = self.manager.clone();
+        let handle = SessionHandle {
+            manager,
+            presented: presented.into(),
+            session: session.clone(),
+        };
+        request.extensions_mut().insert(handle);
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        Box::pin(async move {
+            let mut response = inner.call(request).await?;
+            let Some(session) = session.get() else {
+                return Ok(response);
+            };
+            match session.finish().await {
+                Ok(Some(cookie)) => {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                    Ok(response)
+                }
+                Ok(None) => Ok(response),
+                Err(error) => Ok(failed(&error)),
+            }
+        })
+    }
+}
+
+/// The response in place of one whose session could not be committed.
+fn failed<R: Default>(error: &SessionError) -> Response<R> {
+    tracing::warn!(%error, "session not committed; the response is withheld");
+    let mut response = Response::new(R::default());
+    *response.status_mut() = error.status();
+    if error.status() == http::StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(http::header::RETRY_AFTER, http::HeaderValue::from(1));
+    }
+    response
+}

@@ -1,0 +1,325 @@
+//! The session as a request handler uses it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use seawall_store::{ChangeSet, SessionRecord, Timestamp, Value, ValueError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    cached::Cached,
+    cookie::Presented,
+    draft::Draft,
+    error::SessionError,
+    id::SessionId,
+    manager::{Found, SessionManager, Trust},
+};
+
+/// The session of one request. Cheap to clone; all clones are the same session.
+///
+/// It was loaded, and checked against the store, when the request first asked for it. `set` and
+/// `remove` are collected and committed before the response leaves (P1); [`update`](Self::update)
+/// is committed at once. A client without a session gets one when something is first stored.
+///
+/// ```no_run
+/// # use seawall_session::{Session, SessionError};
+/// async fn visit(session: Session) -> Result<String, SessionError> {
+///     let visits = session.update("visits", |visits: Option<u64>| visits.unwrap_or(0) + 1).await?;
+///     let name: Option<String> = session.get("name")?;
+///     Ok(format!("{}, visit {visits}", name.as_deref().unwrap_or("somebody")))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    manager: SessionManager,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    found: Option<Found>,
+    /// What the handler sees: the record as loaded, with its own changes.
+    view: Arc<SessionRecord>,
+    changes: ChangeSet,
+    cookie: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Loads the session that the client presents.
+    pub(crate) async fn load(
+        manager: &SessionManager,
+        presented: &[Presented],
+    ) -> Result<Self, SessionError> {
+        let mut inner = Inner {
+            found: None,
+            view: Arc::new(manager.blank_record()),
+            changes: ChangeSet::new(),
+            cookie: None,
+        };
+        if let Some(found) = manager.find(presented).await? {
+            inner.see(manager, found).await?;
+        }
+        Ok(Self {
+            manager: manager.clone(),
+            inner: Arc::new(Mutex::new(inner)),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner
+            .lock()
+            .expect("nothing panics while it holds this lock")
+    }
+
+    /// The session's id; `None` when there is no session yet, or no longer.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        self.lock()
+            .found
+            .as_ref()
+            .map(|found| found.cached.id.clone())
+    }
+
+    /// When the session was made.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.lock().view.created_at
+    }
+
+    /// When the session was last used before this request.
+    #[must_use]
+    pub fn last_access(&self) -> Timestamp {
+        self.lock().view.last_access
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn principal(&self) -> Option<Arc<str>> {
+        self.lock().view.principal.clone()
+    }
+
+    /// An attribute; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// [`SessionError::Value`] when the stored value has another type.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
+        let view = self.lock().view.clone();
+        view.attributes
+            .get(name)
+            .map(|value| decode(name, value))
+            .transpose()
+    }
+
+    /// Sets an attribute.
+    ///
+    /// # Errors
+    /// [`SessionError::Value`] when the value cannot be stored.
+    pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), SessionError> {
+        let value = encode(name, value)?;
+        self.lock().change(|changes| changes.set(name, value));
+        Ok(())
+    }
+
+    /// Removes an attribute.
+    pub fn remove(&self, name: &str) {
+        self.lock().change(|changes| changes.remove(name));
+    }
+
+    /// Changes how long the session may lie unused; `None` for ever.
+    pub fn set_idle_timeout(&self, idle_timeout: Option<Duration>) {
+        self.lock()
+            .change(|changes| changes.set_idle_timeout(idle_timeout));
+    }
+
+    /// Says whose session it is, for example `user:42`.
+    pub fn set_principal(&self, principal: Option<Arc<str>>) {
+        self.lock()
+            .change(|changes| changes.set_principal(principal));
+    }
+
+    /// Replaces an attribute by what `f` makes of it, and commits that at once together with the
+    /// changes so far. Linearizable across all nodes: n increments add n (P2).
+    ///
+    /// `f` is called again when another node wrote in between; it must be pure. The answer is the
+    /// value that was committed.
+    ///
+    /// # Errors
+    /// [`SessionError::Value`] when the stored value has another type, [`SessionError::Ended`] when
+    /// the session ended meanwhile, [`SessionError::Store`] when the store does not answer.
+    pub async fn update<T, F>(&self, name: &str, mut f: F) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> T,
+    {
+        self.commit(|draft| {
+            let current = draft
+                .value(name)
+                .map(|value| decode(name, value))
+                .transpose()?;
+            let updated = f(current);
+            draft.set(name, encode(name, &updated)?);
+            Ok(updated)
+        })
+        .await?
+    }
+
+    /// Commits the changes so far, without waiting for the end of the request.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn save(&self) -> Result<(), SessionError> {
+        if self.lock().changes.is_empty() {
+            return Ok(());
+        }
+        self.commit(|_| ()).await
+    }
+
+    /// Ends the session. Once this answers no node accepts its id, and no late write of another
+    /// request brings it back (P4). Storing something afterwards begins a new session.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn invalidate(&self) -> Result<(), SessionError> {
+        let found = {
+            let mut inner = self.lock();
+            inner.changes = ChangeSet::new();
+            inner.view = Arc::new(self.manager.blank_record());
+            inner.found.take()
+        };
+        if let Some(found) = found {
+            self.manager.invalidate(&found.cached).await?;
+            let mut inner = self.lock();
+            inner.cookie = Some(self.manager.settings().cookie.expire());
+        }
+        Ok(())
+    }
+
+    /// Gives the session a new id, in one atomic step: afterwards the old id is dead and the new
+    /// one holds everything (P8). Do this when somebody logs in.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn rotate_id(&self) -> Result<(), SessionError> {
+        self.save().await?;
+        let Some(found) = self.lock().found.clone() else {
+            return Ok(());
+        };
+        let rotated = self
+            .manager
+            .rotate_id(found)
+            .await?
+            .ok_or(SessionError::Ended)?;
+        self.lock().keep(&self.manager, rotated);
+        Ok(())
+    }
+
+    /// Does `work` on top of the changes so far, commits both, and shows the result.
+    async fn commit<R>(
+        &self,
+        mut work: impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<R, SessionError> {
+        let (found, changes) = {
+            let mut inner = self.lock();
+            (inner.found.clone(), std::mem::take(&mut inner.changes))
+        };
+        let mut view = None;
+        let mut apply = |draft: &mut Draft<'_>| {
+            draft.apply(&changes);
+            let result = work(draft);
+            view = Some(draft.record().clone());
+            result
+        };
+        let (result, cached) = match found {
+            Some(found) => {
+                let worked = self.manager.work(found, &mut apply).await?;
+                let (result, _, cached) = worked.ok_or(SessionError::Ended)?;
+                (result, Some(cached))
+            }
+            None => self.manager.create(&mut apply).await?,
+        };
+        let mut inner = self.lock();
+        if let Some(view) = view {
+            inner.view = view;
+        }
+        if let Some(cached) = cached {
+            inner.keep(&self.manager, cached);
+        }
+        Ok(result)
+    }
+
+    /// Commits what is left and says which cookie the response must carry.
+    pub(crate) async fn finish(&self) -> Result<Option<HeaderValue>, SessionError> {
+        self.save().await?;
+        Ok(self.lock().cookie.take())
+    }
+}
+
+impl Inner {
+    /// Takes a first look at an existing session.
+    async fn see(&mut self, manager: &SessionManager, found: Found) -> Result<(), SessionError> {
+        let suffix_is_ours = found.suffix_is_ours;
+        let looked = manager
+            .work(found, &mut |draft| draft.record().clone())
+            .await?;
+        if let Some((view, _, cached)) = looked {
+            self.view = view;
+            self.cookie = (!suffix_is_ours).then(|| manager.issue(&cached.id));
+            self.found = Some(Found {
+                cached,
+                trust: Trust::Unverified,
+                suffix_is_ours,
+            });
+        }
+        Ok(())
+    }
+
+    /// Goes on with `cached`, and tells the client if that is another session than it has.
+    fn keep(&mut self, manager: &SessionManager, cached: Arc<Cached>) {
+        let known = self
+            .found
+            .as_ref()
+            .is_some_and(|found| Arc::ptr_eq(&found.cached, &cached));
+        if !known {
+            self.cookie = Some(manager.issue(&cached.id));
+        }
+        let trust = Trust::Unverified;
+        self.found = Some(Found {
+            cached,
+            trust,
+            suffix_is_ours: true,
+        });
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut ChangeSet)) {
+        let mut one = ChangeSet::new();
+        change(&mut one);
+        one.apply(Arc::make_mut(&mut self.view));
+        self.changes.append(one);
+    }
+}
+
+fn encode<T: Serialize + ?Sized>(name: &str, value: &T) -> Result<Value, SessionError> {
+    Value::from_serializable(value).map_err(|source| value_error(name, source))
+}
+
+fn decode<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, SessionError> {
+    value
+        .to_deserializable()
+        .map_err(|source| value_error(name, source))
+}
+
+fn value_error(name: &str, source: ValueError) -> SessionError {
+    SessionError::Value {
+        name: name.into(),
+        source: Arc::new(source),
+    }
+}

@@ -1,0 +1,161 @@
+//! How an application's sessions behave.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::cookie::CookieSettings;
+
+/// The longest that an access may stay untold to the store, by default.
+const TOUCH_INTERVAL_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a read may trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// Every read is validated against the store: a request sees every session write that was
+    /// acknowledged before it began, on whichever node (P3).
+    #[default]
+    Strict,
+    /// This node's copy is trusted for up to [`SessionSettings::sticky_trust`] when the cookie
+    /// names this node as the last that served. P3 then holds for one client at a time. Writes are
+    /// compared all the same, so P2 always holds.
+    Sticky,
+}
+
+/// How an application's sessions behave.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// This node's name, unique in the cluster: the cookie's suffix.
+    pub node: Arc<str>,
+    /// The application's context path, `/` for the root.
+    pub context_path: Arc<str>,
+    /// The virtual host, `0.0.0.0` for any.
+    pub virtual_host: Arc<str>,
+    /// How long a session may lie unused; `None` for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a session lasts however much it is used; `None` for ever.
+    pub absolute_timeout: Option<Duration>,
+    /// How often accesses are told to the store; `None` for a tenth of the idle timeout, at most
+    /// 60 s.
+    pub touch_interval: Option<Duration>,
+    /// What a read may trust.
+    pub consistency: Consistency,
+    /// How long a copy is trusted under [`Consistency::Sticky`]. An invalidation on another node
+    /// is seen after this time at the latest.
+    pub sticky_trust: Duration,
+    /// How many sessions this node keeps copies of.
+    pub cache_capacity: usize,
+    /// How often a request starts over when other nodes write the same session.
+    pub attempt_limit: u32,
+    /// The session cookie.
+    pub cookie: CookieSettings,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            node: "node1".into(),
+            context_path: "/".into(),
+            virtual_host: "0.0.0.0".into(),
+            idle_timeout: Some(Duration::from_secs(30 * 60)),
+            absolute_timeout: None,
+            touch_interval: None,
+            consistency: Consistency::default(),
+            sticky_trust: Duration::from_secs(1),
+            cache_capacity: 100_000,
+            attempt_limit: 1_000,
+            cookie: CookieSettings::default(),
+        }
+    }
+}
+
+impl SessionSettings {
+    /// How often accesses of a session with this idle timeout are told to the store.
+    #[must_use]
+    pub fn touch_interval(&self, idle_timeout: Option<Duration>) -> Duration {
+        let tenth = idle_timeout.map_or(TOUCH_INTERVAL_LIMIT, |timeout| timeout / 10);
+        self.touch_interval
+            .unwrap_or(tenth.min(TOUCH_INTERVAL_LIMIT))
+    }
+
+    /// The context as it stands in the table: Jetty's file-system form of the context path, in
+    /// which control characters, what lies beyond ASCII and `|></&\.:=",*?! ` become `_`.
+    #[must_use]
+    pub fn stored_context(&self) -> Arc<str> {
+        let stored: String = self
+            .context_path
+            .chars()
+            .map(|c| match c {
+                c if c.is_control() || c >= '\u{7f}' => '_',
+                c if "|></&\\.:=\",*?! ".contains(c) => '_',
+                c => c,
+            })
+            .collect();
+        stored.into()
+    }
+
+    /// Checks what would break keys or cookies.
+    ///
+    /// # Errors
+    /// What is wrong, for the person who set it.
+    pub fn validate(&self) -> Result<(), String> {
+        let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if self.node.is_empty() || self.node.len() > 60 || !self.node.bytes().all(name) {
+            return Err(format!(
+                "node name {:?}: use up to 60 letters, digits, - and _",
+                self.node
+            ));
+        }
+        for (what, text) in [
+            ("context path", &self.context_path),
+            ("virtual host", &self.virtual_host),
+        ] {
+            if text.len() > 60 {
+                return Err(format!("{what} {text:?}: the session table takes 60 bytes"));
+            }
+        }
+        self.cookie.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(path: &str) -> SessionSettings {
+        SessionSettings {
+            context_path: path.into(),
+            ..SessionSettings::default()
+        }
+    }
+
+    #[test]
+    fn contexts_are_stored_as_jetty_stores_them() {
+        assert_eq!(&*context("/").stored_context(), "_");
+        assert_eq!(&*context("/app").stored_context(), "_app");
+        assert_eq!(&*context("/a.b/c").stored_context(), "_a_b_c");
+    }
+
+    #[test]
+    fn accesses_are_told_within_a_tenth_of_the_idle_timeout() {
+        let settings = SessionSettings::default();
+        assert_eq!(
+            settings.touch_interval(Some(Duration::from_secs(100))),
+            Duration::from_secs(10)
+        );
+        assert_eq!(
+            settings.touch_interval(settings.idle_timeout),
+            Duration::from_secs(60)
+        );
+        assert_eq!(settings.touch_interval(None), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        let node = SessionSettings {
+            node: "node.1".into(),
+            ..SessionSettings::default()
+        };
+        assert!(node.validate().unwrap_err().contains("node.1"));
+        assert!(context(&"/x".repeat(40)).validate().is_err());
+        assert!(SessionSettings::default().validate().is_ok());
+    }
+}
