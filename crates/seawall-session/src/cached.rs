@@ -259,6 +259,12 @@ impl State {
         self.last_access
     }
 
+    /// When the session expires, as far as this node knows. That includes the slack of the stored
+    /// expiry: another node may have seen accesses that it has not told yet.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.tip.expires_at_after(self.last_access)
+    }
+
     pub(crate) fn committed_version(&self) -> Option<Version> {
         self.committed.as_ref().map(|record| record.version)
     }

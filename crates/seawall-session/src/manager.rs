@@ -278,7 +278,7 @@ impl SessionManager {
                 Condition::Stale => return Ok(Attempt::Stale),
                 Condition::Gone { successor } => return Ok(Attempt::Gone(successor.clone())),
             }
-            if self.looks_expired(state.tip(), state.last_access(), now) {
+            if state.expires_at().is_some_and(|expiry| expiry <= now) {
                 let known_to_be = trust == Trust::Trusted && state.is_settled();
                 return Ok(if known_to_be {
                     Attempt::Gone(None)
@@ -535,18 +535,6 @@ impl SessionManager {
                 cached.lock().access_untold(before);
             }
         }
-    }
-
-    fn looks_expired(
-        &self,
-        record: &SessionRecord,
-        last_access: Timestamp,
-        now: Timestamp,
-    ) -> bool {
-        let idle = record
-            .idle_timeout
-            .is_some_and(|timeout| last_access.plus(timeout) <= now);
-        idle || record.deadline.is_some_and(|deadline| deadline <= now)
     }
 
     fn is_trusted(&self, age: Duration, suffix_is_ours: bool) -> bool {

@@ -65,9 +65,15 @@ impl SessionRecord {
     /// When the store may treat the session as expired; `None` when it never does.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at_after(self.last_access)
+    }
+
+    /// When the store may treat the session as expired if `last_access` is the last one.
+    #[must_use]
+    pub fn expires_at_after(&self, last_access: Timestamp) -> Option<Timestamp> {
         let idle = self
             .idle_timeout
-            .map(|timeout| self.last_access.plus(timeout.saturating_add(self.expiry_slack)));
+            .map(|timeout| last_access.plus(timeout.saturating_add(self.expiry_slack)));
         match (idle, self.deadline) {
             (Some(idle), Some(deadline)) => Some(idle.min(deadline)),
             (idle, deadline) => idle.or(deadline),

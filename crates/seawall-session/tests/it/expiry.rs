@@ -1,0 +1,110 @@
+//! Idle and absolute timeouts, touches and the sweep (P5).
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use seawall_session::{SessionSettings, sweep::sweep};
+use seawall_store::SessionStore;
+
+use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_session_that_is_used_never_expires() {
+    let (store, clock) = (Watched::new(), clock());
+    let nodes = two_nodes(&store, &clock);
+    let browser = Browser::default();
+    browser.count(&nodes[0]).await.unwrap();
+    for visit in 0..100 {
+        clock.advance(29 * MINUTE);
+        assert_eq!(
+            sweep(&*store, &*clock).await.unwrap(),
+            0,
+            "swept alive at visit {visit}"
+        );
+        assert_eq!(browser.read(&nodes[visit % 2]).await.unwrap(), Some(1));
+        store.until_commits(visit as u64 + 2).await;
+    }
+}
+
+#[tokio::test]
+async fn reads_within_the_touch_interval_keep_a_session_alive_too() {
+    let (store, clock) = (Watched::new(), clock());
+    let [node1, node2] = two_nodes(&store, &clock);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(
+        browser.read(&node1).await.unwrap(),
+        Some(1),
+        "an access the store is not told"
+    );
+    clock.advance(30 * MINUTE - Duration::from_millis(1));
+    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 0);
+    assert_eq!(browser.read(&node2).await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn an_unused_session_expires_once_even_if_its_node_is_dead() {
+    let (store, clock) = (Watched::new(), clock());
+    let [node1, node2] = two_nodes(&store, &clock);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    drop(node1);
+    clock.advance(32 * MINUTE);
+    let old = Browser::with_cookie(browser.cookie());
+    assert_eq!(old.read(&node2).await.unwrap(), None);
+    let swept = tokio::join!(sweep(&*store, &*clock), sweep(&*store, &*clock));
+    assert_eq!(swept.0.unwrap() + swept.1.unwrap(), 1);
+    assert_eq!(store.count().await.unwrap(), 0);
+    assert_eq!(browser.count(&node2).await.unwrap(), 1, "a fresh session");
+}
+
+#[tokio::test]
+async fn an_absolute_timeout_ends_a_session_that_is_used() {
+    let (store, clock) = (Watched::new(), clock());
+    let hour = SessionSettings {
+        absolute_timeout: Some(60 * MINUTE),
+        ..settings("node1")
+    };
+    let node1 = node(store.clone(), clock.clone(), hour);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    for _ in 0..5 {
+        clock.advance(10 * MINUTE);
+        assert_eq!(browser.read(&node1).await.unwrap(), Some(1));
+    }
+    clock.advance(10 * MINUTE);
+    assert_eq!(browser.read(&node1).await.unwrap(), None);
+    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_immortal_session_stays() {
+    let (store, clock) = (Watched::new(), clock());
+    let immortal = SessionSettings {
+        idle_timeout: None,
+        ..settings("node1")
+    };
+    let node1 = node(store.clone(), clock.clone(), immortal);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    clock.advance(1_000_000 * MINUTE);
+    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 0);
+    assert_eq!(browser.read(&node1).await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_thousand_reads_in_a_minute_cost_at_most_two_writes() {
+    let (store, clock) = (Watched::new(), clock());
+    let [node1, _] = two_nodes(&store, &clock);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    let before = store.commits.load(Ordering::SeqCst);
+    for _ in 0..1_000 {
+        clock.advance(Duration::from_millis(60));
+        browser.read(&node1).await.unwrap();
+    }
+    let writes = store.commits.load(Ordering::SeqCst) - before;
+    assert!(writes <= 2, "{writes} writes");
+}

@@ -1,0 +1,148 @@
+//! The tower layer and the axum extractor, as an application uses them.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body, extract::Path, http::StatusCode, routing::get};
+use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
+use seawall_session::{Session, SessionError, SessionLayer, SessionManager};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use crate::support::{Browser, Watched, clock, two_nodes};
+
+async fn increment(session: Session) -> Result<String, SessionError> {
+    let count = session
+        .update("count", |count: Option<u64>| count.unwrap_or(0) + 1)
+        .await?;
+    Ok(count.to_string())
+}
+
+async fn set(
+    session: Session,
+    Path((name, value)): Path<(String, String)>,
+) -> Result<(), SessionError> {
+    session.set(&name, &value)
+}
+
+async fn read(session: Session, Path(name): Path<String>) -> Result<String, SessionError> {
+    Ok(session.get::<String>(&name)?.unwrap_or_default())
+}
+
+async fn log_in(session: Session) -> Result<(), SessionError> {
+    session.set_principal(Some("user:42".into()));
+    session.rotate_id().await
+}
+
+async fn log_out(session: Session) -> Result<(), SessionError> {
+    session.invalidate().await
+}
+
+fn app(manager: SessionManager) -> Router {
+    Router::new()
+        .route("/plain", get(|| async { "no session" }))
+        .route("/increment", get(increment))
+        .route("/set/{name}/{value}", get(set))
+        .route("/read/{name}", get(read))
+        .route("/log-in", get(log_in))
+        .route("/log-out", get(log_out))
+        .layer(SessionLayer::new(manager))
+}
+
+fn apps() -> (Arc<Watched>, [Router; 2]) {
+    let store = Watched::new();
+    let apps = two_nodes(&store, &clock()).map(app);
+    (store, apps)
+}
+
+async fn send(app: &Router, browser: &Browser, path: &str) -> Response<Body> {
+    let mut request = Request::get(path);
+    if let Some(cookie) = browser.cookie() {
+        request = request.header(COOKIE, cookie);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    browser.keep(response.headers().get(SET_COOKIE));
+    response
+}
+
+async fn text(app: &Router, browser: &Browser, path: &str) -> String {
+    let response = send(app, browser, path).await;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    let body = axum::body::to_bytes(response.into_body(), 1_024)
+        .await
+        .unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_handler_reads_what_another_node_stored() {
+    let (_, [one, two]) = apps();
+    let browser = Browser::default();
+    text(&one, &browser, "/set/name/Ada").await;
+    assert_eq!(text(&two, &browser, "/read/name").await, "Ada");
+    assert_eq!(text(&two, &browser, "/increment").await, "1");
+    assert_eq!(text(&one, &browser, "/increment").await, "2");
+    assert_eq!(text(&one, &browser, "/read/name").await, "Ada");
+}
+
+#[tokio::test]
+async fn a_request_without_session_costs_the_store_nothing() {
+    let (store, [one, _]) = apps();
+    let browser = Browser::default();
+    assert_eq!(text(&one, &browser, "/plain").await, "no session");
+    assert_eq!(text(&one, &browser, "/read/name").await, "");
+    assert_eq!(browser.cookie(), None);
+    assert_eq!(store.reads.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_are_exact_while_the_id_rotates() {
+    let (_, apps) = apps();
+    let browser = Browser::default();
+    text(&apps[0], &browser, "/increment").await;
+    let mut clients = JoinSet::new();
+    for client in 0..8_usize {
+        let (apps, browser) = (apps.clone(), browser.clone());
+        clients.spawn(async move {
+            for visit in 0..50 {
+                text(&apps[(client + visit) % 2], &browser, "/increment").await;
+            }
+        });
+    }
+    clients.join_all().await;
+    let old = Browser::with_cookie(browser.cookie());
+    text(&apps[0], &browser, "/log-in").await;
+    assert_ne!(old.cookie(), browser.cookie());
+    assert_eq!(text(&apps[1], &browser, "/increment").await, "402");
+    assert_eq!(
+        text(&apps[0], &old, "/increment").await,
+        "1",
+        "the old id is dead"
+    );
+}
+
+#[tokio::test]
+async fn logging_out_on_one_node_is_logging_out_on_the_other() {
+    let (_, [one, two]) = apps();
+    let browser = Browser::default();
+    text(&one, &browser, "/set/name/Ada").await;
+    text(&two, &browser, "/read/name").await;
+    let elsewhere = Browser::with_cookie(browser.cookie());
+    text(&one, &browser, "/log-out").await;
+    assert_eq!(browser.cookie(), None);
+    assert_eq!(text(&two, &elsewhere, "/read/name").await, "");
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_is_a_clear_error() {
+    let (_, [one, _]) = apps();
+    let browser = Browser::default();
+    text(&one, &browser, "/set/count/many").await;
+    let response = send(&one, &browser, "/increment").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        text(&one, &browser, "/read/count").await,
+        "many",
+        "nothing was harmed"
+    );
+}

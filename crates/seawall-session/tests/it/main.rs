@@ -1,0 +1,7 @@
+//! What the session manager promises, on two nodes that share one store.
+
+mod expiry;
+mod increments;
+mod layer;
+mod promises;
+mod support;
