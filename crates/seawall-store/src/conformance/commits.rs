@@ -1,0 +1,228 @@
+//! Each kind of commit, and each of its outcomes.
+
+use super::*;
+use crate::CommitOutcome::{Conflict, Done, Exists, Missing};
+
+pub(super) async fn run(store: &dyn SessionStore) {
+    creating_and_reading(store).await;
+    comparing_versions(store).await;
+    touching(store).await;
+    renaming(store).await;
+    deleting(store).await;
+    a_mixed_batch(store).await;
+    keys_are_compared_in_full(store).await;
+    values_come_back(store).await;
+}
+
+async fn creating_and_reading(store: &dyn SessionStore) {
+    assert_eq!(read(store, key("new"), None).await, ReadOutcome::Missing);
+    assert_eq!(commit(store, create("new", record(5))).await, Done);
+    assert_eq!(found(store, "new").await, record(5));
+    assert_eq!(commit(store, create("new", record(6))).await, Exists);
+    assert_eq!(
+        found(store, "new").await,
+        record(5),
+        "a taken id is left alone"
+    );
+    let current = ReadOutcome::Current { last_access: START };
+    assert_eq!(read(store, key("new"), Some(5)).await, current);
+    let newer = read(store, key("new"), Some(4)).await;
+    assert_eq!(newer, ReadOutcome::Found(Box::new(record(5))));
+    assert_eq!(commit(store, delete("new")).await, Done);
+}
+
+async fn comparing_versions(store: &dyn SessionStore) {
+    commit(store, create("cas", record(5))).await;
+    assert_eq!(commit(store, update("cas", 4, record(9))).await, Conflict);
+    assert_eq!(
+        found(store, "cas").await,
+        record(5),
+        "a conflict writes nothing"
+    );
+    assert_eq!(commit(store, update("cas", 5, record(9))).await, Done);
+    assert_eq!(found(store, "cas").await, record(9));
+    let earlier = SessionRecord {
+        last_access: Timestamp::from_millis(1),
+        ..record(10)
+    };
+    assert_eq!(commit(store, update("cas", 9, earlier)).await, Done);
+    assert_eq!(
+        found(store, "cas").await.last_access,
+        START,
+        "the last access never goes back"
+    );
+    commit(store, delete("cas")).await;
+    assert_eq!(commit(store, update("cas", 10, record(11))).await, Missing);
+    let gone = read(store, key("cas"), None).await;
+    assert_eq!(
+        gone,
+        ReadOutcome::Missing,
+        "a late save brought a dead session back"
+    );
+}
+
+async fn touching(store: &dyn SessionStore) {
+    commit(store, create("touch", record(5))).await;
+    let later = START.plus(Duration::from_secs(100));
+    assert_eq!(commit(store, touch("touch", later)).await, Done);
+    let touched = found(store, "touch").await;
+    assert_eq!(
+        touched,
+        SessionRecord {
+            last_access: later,
+            ..record(5)
+        }
+    );
+    assert_eq!(commit(store, touch("touch", START)).await, Done);
+    assert_eq!(
+        found(store, "touch").await.last_access,
+        later,
+        "touches are monotonic"
+    );
+    assert_eq!(commit(store, touch("nobody", later)).await, Missing);
+    commit(store, delete("touch")).await;
+}
+
+async fn renaming(store: &dyn SessionStore) {
+    commit(store, create("old", record(5))).await;
+    commit(store, create("taken", record(1))).await;
+    assert_eq!(
+        commit(store, rename("old", "fresh", 4, record(6))).await,
+        Conflict
+    );
+    assert_eq!(
+        commit(store, rename("old", "taken", 5, record(6))).await,
+        Exists
+    );
+    assert_eq!(found(store, "old").await, record(5));
+    assert_eq!(
+        commit(store, rename("old", "fresh", 5, record(6))).await,
+        Done
+    );
+    assert_eq!(read(store, key("old"), None).await, ReadOutcome::Missing);
+    assert_eq!(found(store, "fresh").await, record(6));
+    assert_eq!(
+        commit(store, rename("old", "again", 5, record(6))).await,
+        Missing
+    );
+    for id in ["fresh", "taken"] {
+        assert_eq!(commit(store, delete(id)).await, Done);
+    }
+}
+
+async fn deleting(store: &dyn SessionStore) {
+    commit(store, create("dead", record(5))).await;
+    assert_eq!(commit(store, delete("dead")).await, Done);
+    assert_eq!(commit(store, delete("dead")).await, Missing);
+}
+
+async fn a_mixed_batch(store: &dyn SessionStore) {
+    for id in ["b-update", "b-stale", "b-touch", "b-delete", "b-rename"] {
+        commit(store, create(id, record(5))).await;
+    }
+    let later = START.plus(Duration::from_secs(1));
+    let batch = [
+        create("b-create", record(1)),
+        create("b-delete", record(1)),
+        update("b-gone", 5, record(6)),
+        delete("b-nobody"),
+        rename("b-rename", "b-renamed", 5, record(6)),
+        update("b-stale", 4, record(6)),
+        touch("b-touch", later),
+        update("b-update", 5, record(6)),
+    ];
+    let outcomes = store.commit(&batch).await.expect("the store answers");
+    assert_eq!(
+        outcomes,
+        [Done, Exists, Missing, Missing, Done, Conflict, Done, Done]
+    );
+    let ids = [
+        "b-create",
+        "b-delete",
+        "b-renamed",
+        "b-stale",
+        "b-touch",
+        "b-update",
+    ];
+    let reads: Vec<Read> = ids
+        .map(|id| Read {
+            key: key(id),
+            known: None,
+        })
+        .into();
+    let all = store.read(&reads).await.expect("the store answers");
+    assert!(
+        all.iter()
+            .all(|outcome| matches!(outcome, ReadOutcome::Found(_))),
+        "{all:?}"
+    );
+    let deleted = store
+        .commit(&ids.map(delete))
+        .await
+        .expect("the store answers");
+    assert_eq!(deleted, [Done; 6]);
+    assert_eq!(store.commit(&[]).await.expect("an empty batch is fine"), []);
+    assert_eq!(store.read(&[]).await.expect("an empty batch is fine"), []);
+}
+
+async fn keys_are_compared_in_full(store: &dyn SessionStore) {
+    let long = SessionKey {
+        id: "i".repeat(120).into(),
+        context: format!("_{}", "c".repeat(59)).into(),
+        virtual_host: "h".repeat(60).into(),
+    };
+    let other_context = SessionKey {
+        context: "_".into(),
+        ..long.clone()
+    };
+    for key in [&long, &other_context] {
+        let create = Commit::Create {
+            key: key.clone(),
+            record: Arc::new(record(5)),
+        };
+        assert_eq!(commit(store, create).await, Done);
+    }
+    assert_eq!(
+        commit(store, Commit::Delete { key: other_context }).await,
+        Done
+    );
+    let kept = read(store, long.clone(), Some(5)).await;
+    assert!(
+        matches!(kept, ReadOutcome::Current { .. }),
+        "the wrong context was deleted"
+    );
+    assert_eq!(commit(store, Commit::Delete { key: long }).await, Done);
+}
+
+async fn values_come_back(store: &dyn SessionStore) {
+    let attributes = Attributes::from([
+        ("null".into(), Value::Null),
+        ("text, ünïcode \0".into(), Value::from("\u{1F30A}")),
+        ("bytes".into(), Value::Bytes(vec![0_u8, 255].into())),
+        ("opaque".into(), Value::Opaque(vec![0xc1_u8, 1].into())),
+        (
+            "list".into(),
+            Value::List(vec![Value::F64(0.5), Value::Bool(true)]),
+        ),
+        ("large".into(), Value::Bytes(vec![7_u8; 300_000].into())),
+    ]);
+    for attributes in [Attributes::new(), attributes] {
+        let deadline = Some(START.plus(10 * IDLE));
+        let principal = Some("user:42".into());
+        let full = SessionRecord {
+            attributes,
+            deadline,
+            principal,
+            ..record(5)
+        };
+        assert_eq!(commit(store, create("values", full.clone())).await, Done);
+        assert_eq!(found(store, "values").await, full);
+        let mine = store
+            .list_by_principal("user:42", START)
+            .await
+            .expect("the store answers");
+        assert_eq!(mine.len(), 1, "sessions are found by principal");
+        assert_eq!(mine[0].key, key("values"));
+        commit(store, delete("values")).await;
+    }
+}

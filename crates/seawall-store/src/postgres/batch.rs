@@ -1,0 +1,227 @@
+//! A batch of commits as the arrays that the statements take.
+
+use tokio_postgres::types::ToSql;
+
+use crate::{
+    clock::millis,
+    codec,
+    key::SessionKey,
+    record::SessionRecord,
+    store::{Commit, CommitOutcome},
+};
+
+/// What Jetty writes for a session that never expires.
+const IMMORTAL: i64 = -1;
+
+/// Keys, one array a column.
+#[derive(Debug, Default)]
+pub(super) struct Keys<'a> {
+    pub(super) ids: Vec<&'a str>,
+    pub(super) contexts: Vec<&'a str>,
+    pub(super) hosts: Vec<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn of(keys: impl Iterator<Item = &'a SessionKey>) -> Self {
+        let mut columns = Self::default();
+        keys.for_each(|key| columns.push(key));
+        columns
+    }
+
+    fn push(&mut self, key: &'a SessionKey) {
+        self.ids.push(&key.id);
+        self.contexts.push(&key.context);
+        self.hosts.push(&key.virtual_host);
+    }
+}
+
+/// Rows to write, one array a column.
+#[derive(Debug, Default)]
+pub(super) struct Written<'a> {
+    /// Where each row stands in the batch.
+    indexes: Vec<usize>,
+    pub(super) keys: Keys<'a>,
+    expected: Vec<i64>,
+    created: Vec<i64>,
+    versions: Vec<i64>,
+    accesses: Vec<i64>,
+    idle_timeouts: Vec<i64>,
+    slacks: Vec<i64>,
+    deadlines: Vec<Option<i64>>,
+    nodes: Vec<&'a str>,
+    principals: Vec<Option<&'a str>>,
+    maps: Vec<Vec<u8>>,
+}
+
+impl<'a> Written<'a> {
+    fn push(&mut self, index: usize, key: &'a SessionKey, expected: i64, row: &'a SessionRecord) {
+        self.indexes.push(index);
+        self.keys.push(key);
+        self.expected.push(expected);
+        self.created.push(row.created_at.as_millis());
+        self.versions.push(row.version.as_i64());
+        self.accesses.push(row.last_access.as_millis());
+        self.idle_timeouts
+            .push(row.idle_timeout.map_or(IMMORTAL, millis));
+        self.slacks.push(millis(row.expiry_slack));
+        self.deadlines
+            .push(row.deadline.map(|deadline| deadline.as_millis()));
+        self.nodes.push(&row.last_node);
+        self.principals.push(row.principal.as_deref());
+        self.maps.push(codec::encode(&row.attributes));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.indexes.is_empty()
+    }
+
+    fn parameters<'p>(&'p self, fourth: &'p Vec<i64>) -> [&'p (dyn ToSql + Sync); 12] {
+        let Keys {
+            ids,
+            contexts,
+            hosts,
+        } = &self.keys;
+        [
+            ids,
+            contexts,
+            hosts,
+            fourth,
+            &self.versions,
+            &self.accesses,
+            &self.idle_timeouts,
+            &self.slacks,
+            &self.deadlines,
+            &self.nodes,
+            &self.principals,
+            &self.maps,
+        ]
+    }
+
+    pub(super) fn update_parameters(&self) -> [&(dyn ToSql + Sync); 12] {
+        self.parameters(&self.expected)
+    }
+
+    /// An insert has no expected version; the time of creation stands in its place.
+    pub(super) fn insert_parameters(&self) -> [&(dyn ToSql + Sync); 12] {
+        self.parameters(&self.created)
+    }
+
+    pub(super) fn rename_parameters<'p>(&'p self, new_id: &'p &str) -> Vec<&'p (dyn ToSql + Sync)> {
+        let mut parameters = self.update_parameters().to_vec();
+        parameters.push(new_id);
+        parameters
+    }
+
+    pub(super) fn outcomes(
+        &self,
+        done: &[usize],
+        otherwise: impl Fn(usize) -> CommitOutcome,
+    ) -> Vec<(usize, CommitOutcome)> {
+        outcomes(&self.indexes, done, otherwise)
+    }
+}
+
+/// Keys to delete, or to touch.
+#[derive(Debug, Default)]
+pub(super) struct Keyed<'a> {
+    indexes: Vec<usize>,
+    pub(super) keys: Keys<'a>,
+    accesses: Vec<i64>,
+}
+
+impl<'a> Keyed<'a> {
+    fn push(&mut self, index: usize, key: &'a SessionKey, access: i64) {
+        self.indexes.push(index);
+        self.keys.push(key);
+        self.accesses.push(access);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.indexes.is_empty()
+    }
+
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 4] {
+        [
+            &self.keys.ids,
+            &self.keys.contexts,
+            &self.keys.hosts,
+            &self.accesses,
+        ]
+    }
+
+    pub(super) fn outcomes(
+        &self,
+        done: &[usize],
+        otherwise: impl Fn(usize) -> CommitOutcome,
+    ) -> Vec<(usize, CommitOutcome)> {
+        outcomes(&self.indexes, done, otherwise)
+    }
+}
+
+/// One row to rename.
+#[derive(Debug)]
+pub(super) struct Renamed<'a> {
+    pub(super) index: usize,
+    pub(super) new_id: &'a str,
+    pub(super) row: Written<'a>,
+}
+
+/// A batch, by kind of commit.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub(super) creates: Written<'a>,
+    pub(super) updates: Written<'a>,
+    pub(super) touches: Keyed<'a>,
+    pub(super) deletes: Keyed<'a>,
+    pub(super) renames: Vec<Renamed<'a>>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(commits: &'a [Commit]) -> Self {
+        let mut rows = Self::default();
+        for (index, commit) in commits.iter().enumerate() {
+            match commit {
+                Commit::Create { key, record } => rows.creates.push(index, key, 0, record),
+                Commit::Delete { key } => rows.deletes.push(index, key, 0),
+                Commit::Rename {
+                    key,
+                    new_id,
+                    expected,
+                    record,
+                } => {
+                    let mut row = Written::default();
+                    row.push(0, key, expected.as_i64(), record);
+                    rows.renames.push(Renamed { index, new_id, row });
+                }
+                Commit::Touch { key, last_access } => {
+                    rows.touches.push(index, key, last_access.as_millis());
+                }
+                Commit::Update {
+                    key,
+                    expected,
+                    record,
+                } => {
+                    rows.updates.push(index, key, expected.as_i64(), record);
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// The outcome of each row: done, or what `otherwise` says of its position.
+fn outcomes(
+    indexes: &[usize],
+    done: &[usize],
+    otherwise: impl Fn(usize) -> CommitOutcome,
+) -> Vec<(usize, CommitOutcome)> {
+    let mut outcomes: Vec<_> = vec![None; indexes.len()];
+    for &position in done {
+        if let Some(outcome) = outcomes.get_mut(position) {
+            *outcome = Some(CommitOutcome::Done);
+        }
+    }
+    let decided = outcomes.into_iter().enumerate();
+    let decided = decided.map(|(position, done)| done.unwrap_or_else(|| otherwise(position)));
+    indexes.iter().copied().zip(decided).collect()
+}

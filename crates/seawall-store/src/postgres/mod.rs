@@ -1,0 +1,340 @@
+//! The PostgreSQL back end.
+//!
+//! Three connections, each made when it is first needed and made again after a loss: one for reads
+//! and one for commits, so that reads overlap the wait for the log to be written, and one for
+//! maintenance. Each kind of commit in a batch is one statement over `unnest`ed arrays and a
+//! transaction of its own; all of them leave in one flight. Rows come sorted by key, and the plan
+//! is pinned to a nested loop over the primary key, which keeps that order: so batches of several
+//! nodes do not deadlock.
+
+mod batch;
+mod connection;
+mod error;
+mod row;
+mod schema;
+mod sql;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future;
+use tokio_postgres::{Config, Row, types::ToSql};
+
+use crate::{
+    clock::Timestamp,
+    store::{
+        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
+        StoreError,
+    },
+    url::PostgresUrl,
+};
+use batch::{Keys, Rows};
+use connection::{Link, Session};
+use error::Failure;
+
+/// After this time without an answer a connection is given up. Shorter than the patience of a
+/// request, so that the request can be tried again on a new connection.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often a statement is tried again that the database undid because of another transaction.
+const UNDONE_LIMIT: u32 = 5;
+
+/// Sessions in a PostgreSQL table.
+#[derive(Debug)]
+pub struct PostgresStore {
+    description: Arc<str>,
+    reads: Link,
+    commits: Link,
+    maintenance: Link,
+}
+
+impl PostgresStore {
+    /// A store at `url`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when the URL cannot be understood.
+    pub fn new(url: &PostgresUrl) -> Result<Self, StoreError> {
+        let description: Arc<str> = url.to_string().into();
+        let mut config: Config = url.uri().parse().map_err(|error| StoreError::Rejected {
+            store: description.clone(),
+            reason: format!("the URL cannot be understood: {error}").into(),
+        })?;
+        if let Some(password) = url.password() {
+            config.password(password);
+        }
+        let link = |config: &Config| Link::new(config.clone(), description.clone());
+        let (reads, commits, maintenance) = (link(&config), link(&config), link(&config));
+        Ok(Self {
+            reads,
+            commits,
+            maintenance,
+            description,
+        })
+    }
+
+    /// Does `work` on a connection, within the time limit; gives the connection up when it fails.
+    async fn on<R, F>(
+        &self,
+        link: &Link,
+        work: impl Fn(Arc<Session>) -> F + Send,
+    ) -> Result<R, StoreError>
+    where
+        F: Future<Output = Result<R, Failure>> + Send,
+    {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, async {
+            let session = link.session().await?;
+            for _ in 1..UNDONE_LIMIT {
+                match work(session.clone()).await {
+                    Err(failure) if failure.was_undone() => {}
+                    result => return result,
+                }
+            }
+            work(session).await
+        })
+        .await;
+        match answer {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(failure)) => {
+                if failure.breaks_the_connection() {
+                    link.give_up().await;
+                }
+                Err(failure.into_store_error(&self.description))
+            }
+            Err(_) => {
+                link.give_up().await;
+                let store = self.description.clone();
+                Err(StoreError::Timeout {
+                    store,
+                    waited: ANSWER_LIMIT,
+                })
+            }
+        }
+    }
+}
+
+impl SessionStore for PostgresStore {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn read<'a>(
+        &'a self,
+        reads: &'a [Read],
+    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
+        Box::pin(self.on(&self.reads, move |session| async move {
+            let keys = Keys::of(reads.iter().map(|read| &read.key));
+            let known: Vec<Option<i64>> = reads
+                .iter()
+                .map(|read| read.known.map(|version| version.as_i64()))
+                .collect();
+            let parameters: [&(dyn ToSql + Sync); 4] =
+                [&keys.ids, &keys.contexts, &keys.hosts, &known];
+            let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
+            for row in session
+                .client
+                .query(&session.statements.read, &parameters)
+                .await?
+            {
+                outcomes[row::position(&row)?] = row::outcome(&row)?;
+            }
+            Ok(outcomes)
+        }))
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commits: &'a [Commit],
+    ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
+        Box::pin(self.on(&self.commits, move |session| async move {
+            commit(&session, commits).await
+        }))
+    }
+
+    fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
+        Box::pin(self.on(&self.maintenance, move |session| async move {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let parameters: [&(dyn ToSql + Sync); 2] = [&now.as_millis(), &limit];
+            let statements = &session.statements;
+            let rows = session.client.query(&statements.claim, &parameters).await?;
+            // What Jetty writes has no bucket, and what Jetty touches an old one: see to those
+            // when nothing else is due.
+            let foreign = if rows.is_empty() {
+                session
+                    .client
+                    .execute(&statements.rebucket, &parameters)
+                    .await?;
+                session
+                    .client
+                    .query(&statements.claim_foreign, &parameters)
+                    .await?
+            } else {
+                Vec::new()
+            };
+            rows.iter().chain(&foreign).map(row::expired).collect()
+        }))
+    }
+
+    fn list_by_principal<'a>(
+        &'a self,
+        principal: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        Box::pin(self.on(&self.maintenance, move |session| async move {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&principal, &now.as_millis()];
+            let rows = session
+                .client
+                .query(&session.statements.list, &parameters)
+                .await?;
+            rows.iter().map(row::summary).collect()
+        }))
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.on(&self.maintenance, move |session| async move {
+            let row = session
+                .client
+                .query_one(&session.statements.count, &[])
+                .await?;
+            Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
+        }))
+    }
+}
+
+/// Carries out a batch: the kinds of commit side by side, in one flight.
+async fn commit(session: &Session, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
+    let rows = Rows::of(commits);
+    let (creates, updates, touches, deletes, renames) = future::try_join5(
+        create(session, &rows),
+        update(session, &rows),
+        touch(session, &rows),
+        delete(session, &rows),
+        rename(session, &rows),
+    )
+    .await?;
+    let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
+    for (index, outcome) in [creates, updates, touches, deletes, renames]
+        .into_iter()
+        .flatten()
+    {
+        outcomes[index] = outcome;
+    }
+    Ok(outcomes)
+}
+
+type Outcomes = Vec<(usize, CommitOutcome)>;
+
+async fn create(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
+    let creates = &rows.creates;
+    if creates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let done = session
+        .client
+        .query(&session.statements.create, &creates.insert_parameters())
+        .await?;
+    Ok(creates.outcomes(&positions(&done)?, |_| CommitOutcome::Exists))
+}
+
+async fn update(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
+    let updates = &rows.updates;
+    if updates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let done = session
+        .client
+        .query(&session.statements.update, &updates.update_parameters())
+        .await?;
+    let done = positions(&done)?;
+    let there = existing(session, &updates.keys, done.len()).await?;
+    Ok(updates.outcomes(&done, |position| {
+        if there.contains(&position) {
+            CommitOutcome::Conflict
+        } else {
+            CommitOutcome::Missing
+        }
+    }))
+}
+
+async fn touch(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
+    let touches = &rows.touches;
+    if touches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let done = session
+        .client
+        .query(&session.statements.touch, &touches.parameters())
+        .await?;
+    let done = positions(&done)?;
+    let there = existing(session, &touches.keys, done.len()).await?;
+    // A row that was there and not touched has a later access already.
+    Ok(touches.outcomes(&done, |position| {
+        if there.contains(&position) {
+            CommitOutcome::Done
+        } else {
+            CommitOutcome::Missing
+        }
+    }))
+}
+
+async fn delete(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
+    let deletes = &rows.deletes;
+    if deletes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parameters: [&(dyn ToSql + Sync); 3] = [
+        &deletes.keys.ids,
+        &deletes.keys.contexts,
+        &deletes.keys.hosts,
+    ];
+    let done = session
+        .client
+        .query(&session.statements.delete, &parameters)
+        .await?;
+    Ok(deletes.outcomes(&positions(&done)?, |_| CommitOutcome::Missing))
+}
+
+/// Renames are rare, and one that meets a taken id must not fail the others: a statement each.
+async fn rename(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
+    let renames = rows.renames.iter().map(|rename| async move {
+        let parameters = rename.row.rename_parameters(&rename.new_id);
+        let done = match session
+            .client
+            .query(&session.statements.rename, &parameters)
+            .await
+        {
+            Err(error) if error::is_duplicate(&error) => {
+                return Ok((rename.index, CommitOutcome::Exists));
+            }
+            done => done?,
+        };
+        let there = existing(session, &rename.row.keys, done.len()).await?;
+        let outcome = match (done.is_empty(), there.is_empty()) {
+            (false, _) => CommitOutcome::Done,
+            (true, false) => CommitOutcome::Conflict,
+            (true, true) => CommitOutcome::Missing,
+        };
+        Ok::<_, Failure>((rename.index, outcome))
+    });
+    future::try_join_all(renames).await
+}
+
+/// Which of the keys exist; asked only if not all of them were `done` already.
+async fn existing(session: &Session, keys: &Keys<'_>, done: usize) -> Result<Vec<usize>, Failure> {
+    if done == keys.ids.len() {
+        return Ok(Vec::new());
+    }
+    let parameters: [&(dyn ToSql + Sync); 3] = [&keys.ids, &keys.contexts, &keys.hosts];
+    positions(
+        &session
+            .client
+            .query(&session.statements.exists, &parameters)
+            .await?,
+    )
+}
+
+fn positions(rows: &[Row]) -> Result<Vec<usize>, Failure> {
+    rows.iter().map(row::position).collect()
+}

@@ -1,0 +1,96 @@
+//! A row of the table as a record.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_postgres::Row;
+
+use super::error::Failure;
+use crate::{
+    clock::Timestamp,
+    codec,
+    key::SessionKey,
+    record::{SessionRecord, Version},
+    store::{Expired, ReadOutcome, SessionSummary},
+};
+
+/// Where the row's session stands in the batch, from zero.
+pub(super) fn position(row: &Row) -> Result<usize, Failure> {
+    let position: i64 = row.try_get("position")?;
+    usize::try_from(position - 1).map_err(|_| Failure::Unexpected("a position below one"))
+}
+
+pub(super) fn outcome(row: &Row) -> Result<ReadOutcome, Failure> {
+    let Some(map) = row.try_get::<_, Option<&[u8]>>("map")? else {
+        return Ok(ReadOutcome::Current {
+            last_access: time(row, "accesstime")?,
+        });
+    };
+    match codec::decode(map) {
+        Ok(attributes) => Ok(ReadOutcome::Found(Box::new(record(row, attributes)?))),
+        Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
+    }
+}
+
+pub(super) fn expired(row: &Row) -> Result<Expired, Failure> {
+    let map: Option<&[u8]> = row.try_get("map")?;
+    let record = match codec::decode(map.unwrap_or_default()) {
+        Ok(attributes) => Some(record(row, attributes)?),
+        Err(_) => None,
+    };
+    Ok(Expired {
+        key: key(row)?,
+        record,
+    })
+}
+
+pub(super) fn summary(row: &Row) -> Result<SessionSummary, Failure> {
+    Ok(SessionSummary {
+        key: key(row)?,
+        created_at: time(row, "createtime")?,
+        last_access: time(row, "accesstime")?,
+        last_node: text(row, "lastnode")?,
+    })
+}
+
+fn key(row: &Row) -> Result<SessionKey, Failure> {
+    Ok(SessionKey {
+        id: text(row, "sessionid")?,
+        context: text(row, "contextpath")?,
+        virtual_host: text(row, "virtualhost")?,
+    })
+}
+
+fn record(row: &Row, attributes: crate::record::Attributes) -> Result<SessionRecord, Failure> {
+    let last_access = time(row, "accesstime")?;
+    let idle_millis = number(row, "maxinterval")?.unwrap_or(-1);
+    let idle_timeout = u64::try_from(idle_millis).ok().filter(|&millis| millis > 0);
+    let idle_timeout = idle_timeout.map(Duration::from_millis);
+    let expiry = number(row, "expirytime")?.unwrap_or(0);
+    let slack = idle_timeout.map_or(0, |_| expiry - last_access.as_millis() - idle_millis);
+    Ok(SessionRecord {
+        version: Version::from_i64(number(row, "lastsavedtime")?.unwrap_or(0)),
+        created_at: time(row, "createtime")?,
+        last_access,
+        idle_timeout,
+        expiry_slack: Duration::from_millis(u64::try_from(slack).unwrap_or(0)),
+        deadline: number(row, "deadline")?.map(Timestamp::from_millis),
+        principal: row.try_get::<_, Option<&str>>("principal")?.map(Arc::from),
+        last_node: text(row, "lastnode")?,
+        attributes,
+    })
+}
+
+fn number(row: &Row, column: &str) -> Result<Option<i64>, Failure> {
+    Ok(row.try_get(column)?)
+}
+
+fn time(row: &Row, column: &str) -> Result<Timestamp, Failure> {
+    Ok(Timestamp::from_millis(number(row, column)?.unwrap_or(0)))
+}
+
+fn text(row: &Row, column: &str) -> Result<Arc<str>, Failure> {
+    Ok(row
+        .try_get::<_, Option<&str>>(column)?
+        .unwrap_or_default()
+        .into())
+}

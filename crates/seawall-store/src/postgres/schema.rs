@@ -1,0 +1,125 @@
+//! The table, and how it comes into being.
+
+use tokio_postgres::Client;
+
+use super::{error::Failure, sql};
+
+/// Taken while the tables are made, so that nodes that start together do not race.
+const ADVISORY_LOCK: i64 = 0x5ea_3a11;
+
+/// The steps that make the tables, in order. A step that has been released is never changed.
+const MIGRATIONS: [&str; 1] = [
+    // Jetty's twelve columns, with its types, and ours beside them. The table is lean: no index on
+    // anything that is written per request, and room in each page, so that updates stay in it.
+    "CREATE TABLE IF NOT EXISTS jettysessions (
+        sessionid varchar(120) NOT NULL, contextpath varchar(60) NOT NULL,
+        virtualhost varchar(60) NOT NULL, lastnode varchar(60), accesstime bigint,
+        lastaccesstime bigint, createtime bigint, cookietime bigint, lastsavedtime bigint,
+        expirytime bigint, maxinterval bigint, map bytea,
+        PRIMARY KEY (sessionid, contextpath, virtualhost)) WITH (fillfactor = 50);
+    ALTER TABLE jettysessions ADD COLUMN IF NOT EXISTS principal text,
+        ADD COLUMN IF NOT EXISTS deadline bigint, ADD COLUMN IF NOT EXISTS expirybucket bigint;
+    CREATE INDEX IF NOT EXISTS jettysessions_expirybucket ON jettysessions (expirybucket);
+    CREATE INDEX IF NOT EXISTS jettysessions_principal ON jettysessions (principal)
+        WHERE principal IS NOT NULL;",
+];
+
+const VERSION: i32 = 1;
+const _: () = assert!(
+    MIGRATIONS.len() == VERSION as usize,
+    "one version for each migration"
+);
+
+/// Makes the tables, or brings them up to date.
+pub(super) async fn migrate(client: &mut Client) -> Result<(), Failure> {
+    // A user that may not create tables can still work on tables that are there.
+    if current_version(client).await? == VERSION {
+        return Ok(());
+    }
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
+        .await?;
+    transaction
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS seawall_schema (
+                version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await?;
+    let row = transaction
+        .query_one("SELECT COALESCE(max(version), 0) FROM seawall_schema", &[])
+        .await?;
+    let applied: i32 = row.try_get(0)?;
+    let pending = (1..)
+        .zip(MIGRATIONS)
+        .filter(|(version, _)| *version > applied);
+    for (version, migration) in pending {
+        transaction.batch_execute(migration).await?;
+        let insert = "INSERT INTO seawall_schema (version) VALUES ($1)";
+        transaction.execute(insert, &[&version]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The version of the tables; 0 when there are none.
+async fn current_version(client: &Client) -> Result<i32, Failure> {
+    let row = client
+        .query_one("SELECT to_regclass('seawall_schema')::text", &[])
+        .await?;
+    if row.try_get::<_, Option<&str>>(0)?.is_none() {
+        return Ok(0);
+    }
+    let row = client
+        .query_one("SELECT COALESCE(max(version), 0) FROM seawall_schema", &[])
+        .await?;
+    let version: i32 = row.try_get(0)?;
+    if version > VERSION {
+        return Err(Failure::Schema(format!(
+            "the tables have version {version}, made by a newer Seawall; this one knows {VERSION}: \
+             upgrade this node"
+        )));
+    }
+    Ok(version)
+}
+
+/// Refuses plans that would lock rows in another order than that of the batch.
+pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
+    for (statement, types, parameters) in [
+        (
+            sql::UPDATE,
+            "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[]",
+            12,
+        ),
+        (sql::TOUCH, "text[],text[],text[],int8[]", 4),
+        (sql::DELETE, "text[],text[],text[]", 3),
+        (sql::READ, "text[],text[],text[],int8[]", 4),
+    ] {
+        let nulls = vec!["NULL"; parameters].join(",");
+        client
+            .batch_execute(&format!("PREPARE seawall_plan({types}) AS {statement}"))
+            .await?;
+        let explained = client
+            .simple_query(&format!("EXPLAIN EXECUTE seawall_plan({nulls})"))
+            .await?;
+        client.batch_execute("DEALLOCATE seawall_plan").await?;
+        let plan: Vec<_> = explained
+            .iter()
+            .filter_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        let plan = plan.join("\n");
+        if ["Seq Scan on jettysessions", "Hash Join", "Merge Join"]
+            .iter()
+            .any(|bad| plan.contains(bad))
+        {
+            return Err(Failure::Schema(format!(
+                "the database would not work on table jettysessions in the order of its primary \
+                 key; check that the primary key exists. Its plan:\n{plan}"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The statements. Every array parameter is cast, and `unnest`ed with its position, so that
+//! outcomes find their way back.
+
+/// The stored expiry of row `u` at the access that then counts: idle timeout and slack after it,
+/// the deadline at the latest, and NULL for never.
+macro_rules! expiry {
+    ($access:literal) => {
+        concat!(
+            "LEAST(CASE WHEN u.idle > 0 THEN ",
+            $access,
+            " + u.idle + u.slack END, u.deadline)"
+        )
+    };
+}
+
+/// An expiry rounded up to the next five minutes: it changes rarely, so it can bear an index.
+macro_rules! bucket {
+    ($expiry:expr) => {
+        concat!("(", $expiry, " + 299999) / 300000 * 300000")
+    };
+}
+
+/// The tables and columns of a row to write.
+macro_rules! unnest_rows {
+    () => {
+        "unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], \
+         $8::int8[], $9::int8[], $10::text[], $11::text[], $12::bytea[]) WITH ORDINALITY \
+         AS u(id, context, host, expected, version, access, idle, slack, deadline, node, principal, \
+         map, position)"
+    };
+}
+
+macro_rules! unnest_keys {
+    () => {
+        "unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(id, context, host, position)"
+    };
+}
+
+macro_rules! same_key {
+    () => {
+        "s.sessionid = u.id AND s.contextpath = u.context AND s.virtualhost = u.host"
+    };
+}
+
+macro_rules! set_columns {
+    () => {
+        concat!(
+            "lastnode = u.node, accesstime = GREATEST(s.accesstime, u.access), \
+             lastaccesstime = GREATEST(s.accesstime, u.access), lastsavedtime = u.version, \
+             expirytime = COALESCE(",
+            expiry!("GREATEST(s.accesstime, u.access)"),
+            ", 0), maxinterval = u.idle, map = u.map, principal = u.principal, \
+             deadline = u.deadline, expirybucket = ",
+            bucket!(expiry!("GREATEST(s.accesstime, u.access)"))
+        )
+    };
+}
+
+/// What a record is made from.
+macro_rules! record_columns {
+    () => {
+        "s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, s.expirytime, s.deadline, \
+         s.principal, s.lastnode, s.map"
+    };
+}
+
+pub(super) const READ: &str = concat!(
+    "SELECT u.position, s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, s.expirytime, \
+     s.deadline, s.principal, s.lastnode, \
+     CASE WHEN s.lastsavedtime = u.known THEN NULL ELSE COALESCE(s.map, ''::bytea) END AS map \
+     FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY \
+     AS u(id, context, host, known, position) JOIN jettysessions s ON ",
+    same_key!()
+);
+
+pub(super) const EXISTS: &str = concat!(
+    "SELECT u.position FROM ",
+    unnest_keys!(),
+    " JOIN jettysessions s ON ",
+    same_key!()
+);
+
+pub(super) const CREATE: &str = concat!(
+    "WITH u AS MATERIALIZED (SELECT * FROM ",
+    unnest_rows!(),
+    "), made AS (INSERT INTO jettysessions (sessionid, contextpath, virtualhost, lastnode, \
+     accesstime, lastaccesstime, createtime, cookietime, lastsavedtime, expirytime, maxinterval, \
+     map, principal, deadline, expirybucket) SELECT u.id, u.context, u.host, u.node, u.access, \
+     u.access, u.expected, u.expected, u.version, COALESCE(",
+    expiry!("u.access"),
+    ", 0), u.idle, u.map, u.principal, u.deadline, ",
+    bucket!(expiry!("u.access")),
+    " FROM u ORDER BY u.position ON CONFLICT DO NOTHING \
+     RETURNING sessionid, contextpath, virtualhost) \
+     SELECT u.position FROM u JOIN made s ON ",
+    same_key!()
+);
+
+pub(super) const UPDATE: &str = concat!(
+    "UPDATE jettysessions AS s SET ",
+    set_columns!(),
+    " FROM ",
+    unnest_rows!(),
+    " WHERE ",
+    same_key!(),
+    " AND s.lastsavedtime = u.expected RETURNING u.position"
+);
+
+/// The new id is the thirteenth parameter.
+pub(super) const RENAME: &str = concat!(
+    "UPDATE jettysessions AS s SET sessionid = $13::text, ",
+    set_columns!(),
+    " FROM ",
+    unnest_rows!(),
+    " WHERE ",
+    same_key!(),
+    " AND s.lastsavedtime = u.expected RETURNING u.position"
+);
+
+/// The expiry that a touched row gets: moved by as much as its last access moves.
+macro_rules! moved {
+    () => {
+        "LEAST(s.expirytime + u.access - s.accesstime, s.deadline)"
+    };
+}
+
+pub(super) const TOUCH: &str = concat!(
+    "UPDATE jettysessions AS s SET accesstime = u.access, lastaccesstime = u.access, \
+     expirytime = CASE WHEN s.expirytime > 0 THEN ",
+    moved!(),
+    " ELSE s.expirytime END, expirybucket = CASE WHEN s.expirytime > 0 THEN ",
+    bucket!(moved!()),
+    " ELSE s.expirybucket END \
+     FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY \
+     AS u(id, context, host, access, position) WHERE ",
+    same_key!(),
+    " AND s.accesstime < u.access RETURNING u.position"
+);
+
+pub(super) const DELETE: &str = concat!(
+    "DELETE FROM jettysessions AS s USING ",
+    unnest_keys!(),
+    " WHERE ",
+    same_key!(),
+    " RETURNING u.position"
+);
+
+macro_rules! claim {
+    ($due:expr, $order:literal) => {
+        concat!(
+            "WITH u AS MATERIALIZED (SELECT sessionid AS id, contextpath AS context, \
+             virtualhost AS host FROM jettysessions WHERE ",
+            $due,
+            " AND expirytime > 0 AND expirytime <= $1::int8 ORDER BY ",
+            $order,
+            " LIMIT $2::int8 FOR UPDATE SKIP LOCKED) DELETE FROM jettysessions AS s USING u WHERE ",
+            same_key!(),
+            " RETURNING s.sessionid, s.contextpath, s.virtualhost, ",
+            record_columns!()
+        )
+    };
+}
+
+pub(super) const CLAIM: &str = claim!(
+    concat!("expirybucket <= ", bucket!("$1::int8")),
+    "expirybucket"
+);
+
+/// Expired rows that Jetty wrote: they have no bucket.
+pub(super) const CLAIM_FOREIGN: &str = claim!("expirybucket IS NULL", "expirybucket");
+
+/// Rows whose bucket has passed and whose expiry has not: Jetty touched them.
+pub(super) const REBUCKET: &str = concat!(
+    "UPDATE jettysessions AS s SET expirybucket = ",
+    bucket!("s.expirytime"),
+    " FROM (SELECT sessionid AS id, contextpath AS context, virtualhost AS host \
+     FROM jettysessions WHERE expirybucket < $1::int8 AND expirytime > $1::int8 \
+     ORDER BY expirybucket LIMIT $2::int8 FOR UPDATE SKIP LOCKED) AS u WHERE ",
+    same_key!()
+);
+
+pub(super) const LIST: &str = "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, \
+     lastnode FROM jettysessions WHERE principal = $1::text \
+     AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT 10000";
+
+pub(super) const COUNT: &str = "SELECT count(*) FROM jettysessions";

@@ -1,0 +1,220 @@
+//! Where the sessions are kept, as an operator writes it down.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use crate::store::{SessionStore, StoreError};
+
+/// A store's address: `sqlite:PATH`, `postgres://user:password@host:port/database?…` or `memory:`.
+///
+/// Neither `Debug` nor `Display` shows the password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The memory of this process.
+    Memory,
+    /// A PostgreSQL database.
+    Postgres(PostgresUrl),
+    /// A file.
+    Sqlite(PathBuf),
+}
+
+/// The address of a PostgreSQL database, as a libpq connection URI.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl {
+    uri: String,
+    password: Option<String>,
+}
+
+impl PostgresUrl {
+    /// The connection URI, with the password if it holds one.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The password that was given beside the URI.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// The URI without its password and its options.
+    fn redacted(&self) -> String {
+        let (scheme, rest) = self
+            .uri
+            .split_once("://")
+            .unwrap_or(("postgres", &self.uri));
+        let rest = rest.split('?').next().unwrap_or_default();
+        let rest = match rest.rsplit_once('@') {
+            Some((user, host)) => {
+                let user = user.split(':').next().unwrap_or_default();
+                format!("{user}@{host}")
+            }
+            None => rest.to_owned(),
+        };
+        format!("{scheme}://{rest}")
+    }
+}
+
+/// Why a text is no store URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "store URL {text:?}: {reason}; write sqlite:PATH, postgres://USER@HOST:PORT/DATABASE or memory:"
+)]
+pub struct ParseStoreUrlError {
+    text: String,
+    reason: &'static str,
+}
+
+impl FromStr for StoreUrl {
+    type Err = ParseStoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseStoreUrlError> {
+        let error = |shown: &str, reason| {
+            Err(ParseStoreUrlError {
+                text: shown.to_owned(),
+                reason,
+            })
+        };
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return error("", "it has no scheme");
+        };
+        match scheme {
+            "memory" if rest.is_empty() => Ok(Self::Memory),
+            "memory" => error("memory:…", "nothing may follow memory:"),
+            "postgres" | "postgresql" if rest.starts_with("//") => {
+                Ok(Self::Postgres(PostgresUrl {
+                    uri: text.to_owned(),
+                    password: None,
+                }))
+            }
+            "postgres" | "postgresql" => error(scheme, "// must follow the scheme"),
+            "sqlite" if rest.is_empty() => error(text, "it names no file"),
+            "sqlite" => Ok(Self::Sqlite(rest.into())),
+            // What follows may hold a password.
+            _ => error(scheme, "the scheme is unknown"),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The same address with a password that was kept apart from it.
+    #[must_use]
+    pub fn with_password(self, password: String) -> Self {
+        match self {
+            Self::Postgres(url) => Self::Postgres(PostgresUrl {
+                password: Some(password),
+                ..url
+            }),
+            other => other,
+        }
+    }
+
+    /// Opens the store. A server that is down is no error: the store connects when it is back.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when the address cannot be used, or the back end is not built in.
+    pub async fn open(&self) -> Result<Arc<dyn SessionStore>, StoreError> {
+        match self {
+            #[cfg(feature = "memory")]
+            Self::Memory => Ok(Arc::new(crate::memory::MemoryStore::new())),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url)?)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => {
+                let path = path.clone();
+                let opened =
+                    tokio::task::spawn_blocking(move || crate::sqlite::SqliteStore::open(&path));
+                Ok(Arc::new(
+                    opened.await.expect("opening a file does not panic")?,
+                ))
+            }
+            #[cfg(not(all(feature = "memory", feature = "postgres", feature = "sqlite")))]
+            _ => Err(StoreError::Rejected {
+                store: self.to_string().into(),
+                reason: "this program was built without that back end".into(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Postgres(url) => f.write_str(&url.redacted()),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_kinds_parse() {
+        assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
+        assert_eq!(
+            "sqlite:data/s.db".parse(),
+            Ok(StoreUrl::Sqlite("data/s.db".into()))
+        );
+        let url: StoreUrl = "postgres://sea:hush@db:5432/sessions?sslmode=disable"
+            .parse()
+            .unwrap();
+        assert_eq!(url.to_string(), "postgres://sea@db:5432/sessions");
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for text in [
+            "postgres://u:hush@h/d",
+            "postgres://u:hu@sh@h/d?password=hush",
+            "redis://:hush@h",
+        ] {
+            let shown = match text.parse::<StoreUrl>() {
+                Ok(url) => format!(
+                    "{url} {url:?} {:?}",
+                    url.clone().with_password("hush".into())
+                ),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(
+                !shown.contains("hush") && !shown.contains("hu@sh"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write() {
+        for text in [
+            "",
+            "sessions.db",
+            "sqlite:",
+            "memory:x",
+            "postgres:db",
+            "oracle://x",
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(error.contains("write sqlite:PATH"), "{error}");
+        }
+    }
+}

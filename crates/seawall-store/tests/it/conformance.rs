@@ -1,0 +1,33 @@
+//! Every back end passes the same suite.
+
+use std::sync::Arc;
+
+use seawall_store::{SessionStore, StoreUrl, conformance, memory::MemoryStore};
+use seawall_testing::TestPostgres;
+
+async fn conforms(url: &str) {
+    let url: StoreUrl = url.parse().unwrap();
+    conformance::run(async || url.open().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_conforms() {
+    let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new());
+    conformance::run(async || store.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(&format!(
+        "sqlite:{}",
+        folder.path().join("sessions.db").display()
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_conforms() {
+    let server = TestPostgres::start();
+    conforms(&server.url()).await;
+}

@@ -1,0 +1,4 @@
+//! The back ends against the conformance suite, on real databases.
+
+mod conformance;
+mod postgres;

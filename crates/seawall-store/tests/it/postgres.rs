@@ -1,0 +1,184 @@
+//! What is PostgreSQL's own: the table, starting together, and a server that goes away.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_store::{
+    Batcher, BatcherSettings, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
+    SessionStore, StoreError, StoreUrl, Timestamp, Version,
+};
+use seawall_testing::TestPostgres;
+use tokio::task::JoinSet;
+
+async fn open(url: &str) -> Arc<dyn SessionStore> {
+    url.parse::<StoreUrl>().unwrap().open().await.unwrap()
+}
+
+fn key(id: &str) -> SessionKey {
+    SessionKey {
+        id: id.into(),
+        context: "_".into(),
+        virtual_host: "0.0.0.0".into(),
+    }
+}
+
+fn create(id: &str) -> Commit {
+    let now = Timestamp::from_millis(1_790_000_000_000);
+    let record = SessionRecord {
+        version: Version::from_i64(1),
+        created_at: now,
+        last_access: now,
+        idle_timeout: Some(Duration::from_secs(1_800)),
+        expiry_slack: Duration::ZERO,
+        deadline: None,
+        principal: None,
+        last_node: "node1".into(),
+        attributes: seawall_store::Attributes::new(),
+    };
+    Commit::Create {
+        key: key(id),
+        record: Arc::new(record),
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_start_together_on_an_empty_database_all_serve() {
+    let server = TestPostgres::start();
+    for round in 0..20 {
+        let url = server.create_database(&format!("round{round}"));
+        let mut nodes = JoinSet::new();
+        for node in 0..4 {
+            let url = url.clone();
+            nodes.spawn(async move {
+                let store = open(&url).await;
+                store.commit(&[create(&format!("s{node}"))]).await.unwrap()
+            });
+        }
+        assert_eq!(nodes.join_all().await, vec![[CommitOutcome::Done]; 4]);
+    }
+    assert!(!server.log().contains("ERROR"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_table_that_jetty_made_is_taken_over() {
+    let server = TestPostgres::start();
+    server.query(
+        "CREATE TABLE JettySessions (sessionId varchar(120), contextPath varchar(60), \
+         virtualHost varchar(60), lastNode varchar(60), accessTime bigint, lastAccessTime bigint, \
+         createTime bigint, cookieTime bigint, lastSavedTime bigint, expiryTime bigint, \
+         maxInterval bigint, map bytea, PRIMARY KEY (sessionId, contextPath, virtualHost))",
+    );
+    server.query(
+        "INSERT INTO JettySessions VALUES ('old', '_', '0.0.0.0', 'node0', 1, 1, 1, 1, 1, 5, 4, \
+         '\\xaced0005')",
+    );
+    let store = open(&server.url()).await;
+    assert_eq!(
+        store.commit(&[create("new")]).await.unwrap(),
+        [CommitOutcome::Done]
+    );
+    let outcomes = store
+        .read(&[Read {
+            key: key("old"),
+            known: None,
+        }])
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcomes[0], ReadOutcome::Unreadable(_)),
+        "{outcomes:?}"
+    );
+    assert_eq!(
+        server.query("SELECT count(*) FROM JettySessions"),
+        "2",
+        "it is left as it is"
+    );
+    let expired = store
+        .claim_expired(Timestamp::from_millis(6), 10)
+        .await
+        .unwrap();
+    assert_eq!(expired.len(), 1, "what Jetty wrote expires too");
+}
+
+#[tokio::test]
+async fn updates_stay_in_their_page() {
+    let server = TestPostgres::start();
+    let store = open(&server.url()).await;
+    store.commit(&[create("hot")]).await.unwrap();
+    for version in 1..200 {
+        let Commit::Create { key, record } = create("hot") else {
+            unreachable!()
+        };
+        let mut record = (*record).clone();
+        record.version = Version::from_i64(version + 1);
+        let update = Commit::Update {
+            key,
+            expected: Version::from_i64(version),
+            record: Arc::new(record),
+        };
+        assert_eq!(
+            store.commit(&[update]).await.unwrap(),
+            [CommitOutcome::Done]
+        );
+    }
+    drop(store);
+    let statistics = "SELECT n_tup_hot_upd * 100 / greatest(n_tup_upd, 1) FROM \
+                      pg_stat_user_tables WHERE relname = 'jettysessions' AND n_tup_upd >= 199";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let hot = server.query(statistics);
+        if !hot.is_empty() {
+            let percent: u32 = hot.parse().unwrap();
+            assert!(
+                percent >= 95,
+                "only {percent} % of the updates were heap-only"
+            );
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no statistics");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_is_waited_for() {
+    let mut server = TestPostgres::start();
+    let store = open(&server.url()).await;
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    assert_eq!(
+        batcher.commit(create("a")).await.unwrap(),
+        CommitOutcome::Done
+    );
+    server.kill();
+    let waiting = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.commit(create("b")).await }
+    });
+    let restarted = tokio::task::spawn_blocking(move || {
+        server.start_again();
+        server
+    });
+    let server = restarted.await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), CommitOutcome::Done);
+    assert_eq!(server.query("SELECT count(*) FROM jettysessions"), "2");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_database_is_said_plainly() {
+    let server = TestPostgres::start();
+    let url = server.url().replace("//seawall@", "//seawall:hush@");
+    let missing = format!("{}nowhere", url.strip_suffix("postgres").unwrap());
+    let error = open(&missing).await.count().await;
+    let Err(error @ StoreError::Rejected { .. }) = error else {
+        panic!("{error:?}")
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains("nowhere") && text.contains("create the database"),
+        "{text}"
+    );
+    assert!(!text.contains("hush"), "{text}");
+    server.query("CREATE USER guest");
+    let guest = server.url().replace("seawall@", "guest@");
+    let error = open(&guest).await.count().await.unwrap_err().to_string();
+    assert!(error.contains("GRANT CREATE"), "{error}");
+}

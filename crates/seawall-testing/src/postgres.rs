@@ -1,0 +1,257 @@
+//! A PostgreSQL server for one test.
+
+use std::{
+    fs,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid, User},
+};
+use tempfile::TempDir;
+
+use crate::port::free_port;
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A PostgreSQL server in a folder of its own, on a free port. It ends when this is dropped.
+///
+/// It needs the server's programs: run `cargo xtask setup`. PostgreSQL refuses to run as root, so a
+/// test that runs as root starts it as user `postgres`, or else `nobody`.
+#[derive(Debug)]
+pub struct TestPostgres {
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl TestPostgres {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or the server does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let programs = find_programs()
+            .expect("PostgreSQL's initdb and postgres are not installed; run `cargo xtask setup`");
+        let folder = TempDir::with_prefix("seawall-postgres-").expect("a temporary folder");
+        if let Some(user) = other_user() {
+            chown(
+                folder.path(),
+                Some(user.uid.as_raw()),
+                Some(user.gid.as_raw()),
+            )
+            .expect("root may give its folder away");
+        }
+        let mut postgres = Self {
+            folder,
+            programs,
+            port: free_port(),
+            server: None,
+        };
+        postgres.make_cluster();
+        postgres.start_again();
+        postgres
+    }
+
+    /// The URL of the server's first database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.database_url("postgres")
+    }
+
+    /// Makes another, empty database and gives its URL.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    #[must_use]
+    pub fn create_database(&self, name: &str) -> String {
+        self.query(&format!("CREATE DATABASE {name}"));
+        self.database_url(name)
+    }
+
+    /// Runs a statement in the first database and gives what `psql` prints.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub fn query(&self, statement: &str) -> String {
+        let output = self
+            .program("psql")
+            .args([
+                "--no-psqlrc",
+                "--tuples-only",
+                "--no-align",
+                "--command",
+                statement,
+            ])
+            .arg(self.url())
+            .output()
+            .expect("psql runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Kills the server and its children with SIGKILL.
+    ///
+    /// # Panics
+    /// When the server does not end.
+    pub fn kill(&mut self) {
+        let Some(mut server) = self.server.take() else {
+            return;
+        };
+        // The server leads a process group of its own, in which all its children are.
+        let group = Pid::from_raw(-i32::try_from(server.id()).expect("a process id"));
+        let _ = kill(group, Signal::SIGKILL);
+        server.wait().expect("a killed server ends");
+    }
+
+    /// Starts the server on its port and data again.
+    ///
+    /// # Panics
+    /// When the server does not start.
+    pub fn start_again(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file());
+        let log = log.expect("the log can be written");
+        let server = self
+            .program("postgres")
+            .arg("-D")
+            .arg(self.data())
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "unix_socket_directories=",
+            ])
+            .args(["-c", &format!("port={}", self.port), "-c", "fsync=off"])
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("postgres runs");
+        self.server = Some(server);
+        self.wait_until_ready();
+    }
+
+    fn make_cluster(&self) {
+        let output = self
+            .program("initdb")
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=seawall",
+                "--encoding=UTF8",
+            ])
+            .args(["--locale=C", "-D"])
+            .arg(self.data())
+            .output()
+            .expect("initdb runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + START_LIMIT;
+        let port = self.port.to_string();
+        let is_ready = || {
+            let mut probe = self.program("pg_isready");
+            probe.args([
+                "--quiet",
+                "--host=127.0.0.1",
+                "--port",
+                &port,
+                "--username=seawall",
+            ]);
+            probe.status().is_ok_and(|status| status.success())
+        };
+        while !is_ready() {
+            assert!(
+                Instant::now() < deadline,
+                "PostgreSQL did not start:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn database_url(&self, name: &str) -> String {
+        format!("postgres://seawall@127.0.0.1:{}/{name}", self.port)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.stdin(Stdio::null()).current_dir(self.folder.path());
+        if let Some(user) = other_user() {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        command
+    }
+}
+
+impl Drop for TestPostgres {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whom to run the server as, when the test runs as root.
+fn other_user() -> Option<User> {
+    if !Uid::effective().is_root() {
+        return None;
+    }
+    ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
+}
+
+/// The folder with the newest server's programs.
+fn find_programs() -> Option<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| entry.path().join("bin"))
+                .collect()
+        })
+        .unwrap_or_default();
+    versions.sort();
+    folders.extend(versions.into_iter().rev());
+    let complete = |folder: &Path| {
+        ["initdb", "postgres", "psql", "pg_isready"]
+            .iter()
+            .all(|name| folder.join(name).is_file())
+    };
+    folders.into_iter().find(|folder| complete(folder))
+}
