@@ -1,1 +1,20 @@
-//! What node and balancer share: per-core runtimes, listeners, graceful shutdown.
+//! What node and balancer share: per-core runtimes, listeners, graceful shutdown, and the
+//! HTTP/1 connection loop with its limits.
+#![warn(missing_docs)]
+
+mod connection;
+mod framing;
+mod io;
+mod listener;
+mod server;
+mod shutdown;
+mod workers;
+
+pub use connection::{Connection, Served};
+pub use listener::{BindError, Listeners, listen};
+pub use server::{ServeLimits, serve, serve_connections};
+pub use shutdown::{Shutdown, Signal, wait_for_signal};
+pub use workers::{Workers, WorkersError};
+
+/// A boxed error, as bodies and services of any kind give it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

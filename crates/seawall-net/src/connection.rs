@@ -1,0 +1,266 @@
+//! What is known of one client connection while it lives, and the service and body wrappers
+//! that keep it up to date.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use pin_project_lite::pin_project;
+
+const AMBIGUOUS: &str = "400 Bad Request: the length of the body is given more than once\n";
+
+/// One client connection, shared by its I/O, its service and its timer.
+///
+/// Atomics without ordering: all users are on one thread, only `Send` is asked of the I/O.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    peer: SocketAddr,
+    opened_at: Instant,
+    phase: AtomicU8,
+    /// When the phase began, in ms after `opened_at`.
+    phase_since_ms: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    ambiguous: AtomicBool,
+    /// Whether to say 408 when the socket is dropped.
+    timed_out: AtomicBool,
+}
+
+/// What a connection is busy with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// Between requests; nothing of the next one has come.
+    Idle,
+    /// A part of a request head has come.
+    Head,
+    /// A request is being answered.
+    Busy,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: SocketAddr) -> Self {
+        let shared = Shared {
+            peer,
+            opened_at: Instant::now(),
+            phase: AtomicU8::new(0),
+            phase_since_ms: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            ambiguous: AtomicBool::new(false),
+            timed_out: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.shared.peer
+    }
+
+    /// Bytes received so far, heads and all.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.shared.bytes_in.load(Relaxed)
+    }
+
+    /// Bytes sent so far, heads and all.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.shared.bytes_out.load(Relaxed)
+    }
+
+    pub(crate) fn add_bytes_in(&self, count: usize) {
+        self.shared
+            .bytes_in
+            .store(self.bytes_in() + count as u64, Relaxed);
+    }
+
+    pub(crate) fn add_bytes_out(&self, count: usize) {
+        self.shared
+            .bytes_out
+            .store(self.bytes_out() + count as u64, Relaxed);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.shared.phase.load(Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            _ => Phase::Busy,
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let since = u64::try_from(self.shared.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.phase_since_ms.store(since, Relaxed);
+        self.shared.phase.store(phase as u8, Relaxed);
+    }
+
+    pub(crate) fn phase_started_at(&self) -> Instant {
+        let since = Duration::from_millis(self.shared.phase_since_ms.load(Relaxed));
+        self.shared.opened_at + since
+    }
+
+    pub(crate) fn mark_ambiguous(&self) {
+        self.shared.ambiguous.store(true, Relaxed);
+    }
+
+    pub(crate) fn mark_timed_out(&self) {
+        self.shared.timed_out.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_timed_out(&self) -> bool {
+        self.shared.timed_out.load(Relaxed)
+    }
+}
+
+/// A service whose requests move the connection's phase, and that refuses double framing.
+#[derive(Debug)]
+pub(crate) struct Tracked<S> {
+    pub(crate) connection: Connection,
+    pub(crate) inner: S,
+}
+
+impl<S, B> Service<Request<Incoming>> for Tracked<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<Served<B>>;
+    type Error = S::Error;
+    type Future = TrackedFuture<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.connection.enter(Phase::Busy);
+        let ambiguous = self.connection.shared.ambiguous.load(Relaxed);
+        TrackedFuture {
+            connection: Some(self.connection.clone()),
+            inner: (!ambiguous).then(|| self.inner.call(request)),
+        }
+    }
+}
+
+pin_project! {
+    /// The answer of a [`Tracked`] service; without an inner future, a refusal.
+    pub(crate) struct TrackedFuture<F> {
+        connection: Option<Connection>,
+        #[pin]
+        inner: Option<F>,
+    }
+}
+
+impl<F, B, E> Future for TrackedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Served<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.inner.as_pin_mut() {
+            Some(inner) => Some(ready!(inner.poll(context))?),
+            None => None,
+        };
+        let guard = Answering {
+            connection: this.connection.take(),
+        };
+        Poll::Ready(Ok(response.map_or_else(refusal, |response| {
+            response.map(|body| Served {
+                inner: Some(body),
+                text: None,
+                _guard: guard,
+            })
+        })))
+    }
+}
+
+fn refusal<B>() -> Response<Served<B>> {
+    let text = Some(Bytes::from_static(AMBIGUOUS.as_bytes()));
+    let guard = Answering { connection: None };
+    let mut response = Response::new(Served {
+        inner: None,
+        text,
+        _guard: guard,
+    });
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONNECTION,
+        header::HeaderValue::from_static("close"),
+    );
+    headers.insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain"),
+    );
+    response
+}
+
+/// Marks the connection idle when the answer has been handed over.
+#[derive(Debug)]
+struct Answering {
+    connection: Option<Connection>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.enter(Phase::Idle);
+        }
+    }
+}
+
+pin_project! {
+    /// The body of an answer on its way to the client.
+    #[derive(Debug)]
+    pub struct Served<B> {
+        #[pin]
+        inner: Option<B>,
+        text: Option<Bytes>,
+        _guard: Answering,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Served<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(context),
+            None => Poll::Ready(this.text.take().map(|text| Ok(Frame::data(text)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner
+            .as_ref()
+            .map_or(self.text.is_none(), B::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inner, &self.text) {
+            (Some(inner), _) => inner.size_hint(),
+            (None, text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The client's socket as hyper sees it: counted, and watched for double framing.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::connection::{Connection, Phase};
+use crate::framing::HeadScanner;
+
+const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
+    content-type: text/plain\r\ncontent-length: 53\r\n\r\n\
+    408 Request Timeout: the request head came too slowly";
+
+pub(crate) struct ServerIo {
+    pub(crate) stream: TcpStream,
+    pub(crate) connection: Connection,
+    scanner: HeadScanner,
+    /// Held as long as the socket is open, upgraded or not.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ServerIo {
+    pub(crate) fn new(
+        stream: TcpStream,
+        connection: Connection,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            stream,
+            connection,
+            scanner: HeadScanner::new(),
+            _permit: permit,
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        self.connection.add_bytes_in(bytes.len());
+        match self.connection.phase() {
+            Phase::Busy => return,
+            Phase::Idle => {
+                self.connection.enter(Phase::Head);
+                self.scanner = HeadScanner::new();
+            }
+            Phase::Head => (),
+        }
+        self.scanner.feed(bytes);
+        if self.scanner.is_ambiguous() {
+            self.connection.mark_ambiguous();
+        }
+    }
+}
+
+impl Drop for ServerIo {
+    fn drop(&mut self) {
+        if self.connection.is_timed_out() {
+            // hyper only closes. A client that reads deserves to know why; best effort.
+            let _ = self.stream.try_write(TIMED_OUT);
+        }
+    }
+}
+
+impl AsyncRead for ServerIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            this.received(&buffer.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ServerIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
+        this.connection.add_bytes_out(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
+        this.connection.add_bytes_out(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

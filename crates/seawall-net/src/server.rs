@@ -1,0 +1,315 @@
+//! The HTTP/1 server of one worker: accepts, limits, serves, ends gracefully.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+
+use crate::BoxError;
+use crate::connection::{Connection, Phase, Tracked};
+use crate::io::ServerIo;
+use crate::shutdown::Shutdown;
+
+/// What hyper parses without allocating.
+const DEFAULT_HEADERS_MAX: usize = 100;
+/// How long to wait when the system has no file descriptors or memory left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Limits of one worker's HTTP/1 server.
+#[derive(Clone, Debug)]
+pub struct ServeLimits {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Time for a whole request head, from its first byte.
+    pub header_timeout: Duration,
+    /// Time a connection may stay open between requests.
+    pub idle_timeout: Duration,
+    /// Fields in a request head.
+    pub headers_max: usize,
+    /// Bytes of a request head (at least 8192).
+    pub head_bytes_max: usize,
+    /// Time that requests in flight get to finish after shutdown.
+    pub grace: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(50),
+            headers_max: DEFAULT_HEADERS_MAX,
+            head_bytes_max: 64 * 1024,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves `listener` until `shutdown`, then finishes what is in flight within the grace time.
+///
+/// `make_service` is called once for each connection with the client's address. Must run on a
+/// [`Workers`](crate::Workers) runtime: connections are tasks of this thread.
+///
+/// # Errors
+/// When the listener cannot be used at all. Errors of single connections end only these.
+pub async fn serve<M, S, B>(
+    listener: StdListener,
+    limits: ServeLimits,
+    shutdown: Shutdown,
+    make_service: M,
+) -> io::Result<()>
+where
+    M: Fn(SocketAddr) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let make_service = |connection: &Connection| make_service(connection.peer());
+    serve_connections(listener, limits, shutdown, make_service).await
+}
+
+/// As [`serve`], for services that also want the connection's byte counts.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_connections<M, S, B>(
+    listener: StdListener,
+    limits: ServeLimits,
+    shutdown: Shutdown,
+    make_service: M,
+) -> io::Result<()>
+where
+    M: Fn(&Connection) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let slot_count = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+    let builder = http_builder(&limits);
+    let limits = Arc::new(limits);
+    let mut tasks = JoinSet::new();
+    while let Some((stream, peer)) = accept(&listener, &slots, &shutdown).await {
+        while tasks.try_join_next().is_some() {}
+        let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
+            break;
+        };
+        let _ = stream.set_nodelay(true);
+        let connection = Connection::new(peer);
+        let service = Tracked {
+            inner: make_service(&connection),
+            connection: connection.clone(),
+        };
+        let io = ServerIo::new(stream, connection.clone(), permit);
+        let http = builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        tasks.spawn_local(drive(
+            http,
+            connection,
+            Arc::clone(&limits),
+            shutdown.clone(),
+        ));
+    }
+    drop(listener);
+    let all_closed = slots.acquire_many(slot_count);
+    if tokio::time::timeout(limits.grace, all_closed)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = tasks.len(),
+            "grace time over, closing what is left"
+        );
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+fn http_builder(limits: &ServeLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes_max.max(8192));
+    if limits.headers_max != DEFAULT_HEADERS_MAX {
+        builder.max_headers(limits.headers_max);
+    }
+    builder
+}
+
+/// The next connection; `None` after shutdown, once the kernel's queue is empty.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Semaphore,
+    shutdown: &Shutdown,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        if shutdown.is_triggered() {
+            // Clients in the queue believe that they are connected; closing would reset them.
+            let mut next = pin!(listener.accept());
+            return poll_fn(|context| match next.as_mut().poll(context) {
+                Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+                Poll::Pending => Poll::Ready(None),
+            })
+            .await;
+        }
+        let accepted = tokio::select! {
+            () = shutdown.wait() => continue,
+            accepted = async {
+                // Only to wait while all slots are taken; the task takes its own.
+                drop(slots.acquire().await);
+                listener.accept().await
+            } => accepted,
+        };
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) if is_of_one_connection(&error) => (),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Runs one connection, with its timers and its part in the shutdown.
+///
+/// Timer and shutdown are polled once to leave their wakers, then only when an atomic says that
+/// they fired: on the request path they cost one load each.
+async fn drive<S, B>(
+    http: http1::UpgradeableConnection<TokioIo<ServerIo>, S>,
+    connection: Connection,
+    limits: Arc<ServeLimits>,
+    shutdown: Shutdown,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut http = pin!(http);
+    let mut ending = pin!(shutdown.wait());
+    let mut timer = pin!(tokio::time::sleep(tick(&limits)));
+    let mut first = true;
+    let mut told = false;
+    poll_fn(|context| {
+        if let Poll::Ready(result) = http.as_mut().poll(context) {
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection ended");
+            }
+            return Poll::Ready(());
+        }
+        if !told && (first || shutdown.is_triggered()) && ending.as_mut().poll(context).is_ready() {
+            told = true;
+            http.as_mut().graceful_shutdown();
+            context.waker().wake_by_ref();
+        }
+        if (first || timer.is_elapsed())
+            && is_overdue(timer.as_mut(), context, &connection, &limits)
+        {
+            return Poll::Ready(());
+        }
+        first = false;
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Polls the timer until it waits again; true when the connection has used up its time.
+fn is_overdue(
+    mut timer: Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+    connection: &Connection,
+    limits: &ServeLimits,
+) -> bool {
+    while timer.as_mut().poll(context).is_ready() {
+        match overdue(
+            connection.phase(),
+            connection.phase_started_at(),
+            Instant::now(),
+            limits,
+        ) {
+            Some(Overdue::Head) => {
+                connection.mark_timed_out();
+                return true;
+            }
+            Some(Overdue::Idle) => return true,
+            None => timer
+                .as_mut()
+                .reset(tokio::time::Instant::now() + tick(limits)),
+        }
+    }
+    false
+}
+
+#[derive(Debug, Eq, PartialEq)]
+enum Overdue {
+    Head,
+    Idle,
+}
+
+fn overdue(phase: Phase, since: Instant, now: Instant, limits: &ServeLimits) -> Option<Overdue> {
+    let spent = now.saturating_duration_since(since);
+    match phase {
+        Phase::Head => (spent >= limits.header_timeout).then_some(Overdue::Head),
+        Phase::Idle => (spent >= limits.idle_timeout).then_some(Overdue::Idle),
+        Phase::Busy => None,
+    }
+}
+
+/// How often the timers are looked at: late by a quarter at most.
+fn tick(limits: &ServeLimits) -> Duration {
+    let shortest = limits.header_timeout.min(limits.idle_timeout);
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_up_by_phase() {
+        let limits = ServeLimits {
+            header_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(5),
+            ..ServeLimits::default()
+        };
+        let start = Instant::now();
+        let check =
+            |phase, seconds| overdue(phase, start, start + Duration::from_secs(seconds), &limits);
+        assert_eq!(check(Phase::Head, 0), None);
+        assert_eq!(check(Phase::Head, 1), Some(Overdue::Head));
+        assert_eq!(check(Phase::Idle, 4), None);
+        assert_eq!(check(Phase::Idle, 5), Some(Overdue::Idle));
+        assert_eq!(check(Phase::Busy, 500), None);
+    }
+}

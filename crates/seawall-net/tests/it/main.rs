@@ -1,0 +1,205 @@
+//! The server over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use seawall_net::{Listeners, ServeLimits, Shutdown, Workers, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    workers: Workers,
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl Server {
+    fn start(limits: ServeLimits) -> Self {
+        let listeners = Listeners::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = listeners.local_addr();
+        let listeners = Mutex::new(listeners.into_vec());
+        let shutdown = Shutdown::new();
+        let entered = Arc::new(Notify::new());
+        let release = Arc::new(Notify::new());
+        let (ending, enter, leave) = (shutdown.clone(), entered.clone(), release.clone());
+        let workers = Workers::spawn("http", 1, move |_| {
+            let listener = listeners.lock().unwrap().pop().unwrap();
+            let (limits, ending) = (limits.clone(), ending.clone());
+            let (enter, leave) = (enter.clone(), leave.clone());
+            async move {
+                let service = move |_| {
+                    let (enter, leave) = (enter.clone(), leave.clone());
+                    service_fn(move |request| answer(request, enter.clone(), leave.clone()))
+                };
+                serve(listener, limits, ending, service).await.unwrap();
+            }
+        })
+        .unwrap();
+        Self {
+            address,
+            shutdown,
+            workers,
+            entered,
+            release,
+        }
+    }
+
+    async fn exchange(&self, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+
+    async fn stop(self) {
+        self.shutdown.trigger();
+        tokio::task::spawn_blocking(|| self.workers.join().unwrap())
+            .await
+            .unwrap();
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/slow" {
+        entered.notify_one();
+        release.notified().await;
+    }
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes());
+    Ok(Response::new(Full::new(body.unwrap_or_default())))
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(DEADLINE, read)
+        .await
+        .expect("an end in time");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn answers_and_keeps_alive() {
+    let server = Server::start(ServeLimits::default());
+    let two = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
+               GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = server.exchange(two).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+    assert!(answer.contains("abc"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn refuses_a_length_given_twice() {
+    let server = Server::start(ServeLimits::default());
+    for fields in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Content-Length: 3\r\nContent-Length: 3",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Transfer-Encoding: gzip",
+        "Content-Length: +3",
+        "Content-Length: 3\r\n folded: yes",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\n");
+        let answer = server.exchange(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{fields}: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_head_gets_408_and_an_idle_connection_just_ends() {
+    let limits = ServeLimits {
+        header_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(100),
+        ..ServeLimits::default()
+    };
+    let server = Server::start(limits);
+    let answer = server.exchange("GET / HTTP/1.1\r\nHos").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let length = answer.split("\r\n\r\n").nth(1).unwrap().len();
+    assert!(
+        answer.contains(&format!("content-length: {length}\r\n")),
+        "{answer}"
+    );
+    assert_eq!(server.exchange("").await, "");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_finishes_what_is_in_flight() {
+    let server = Server::start(ServeLimits::default());
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    server.entered.notified().await;
+    server.shutdown.trigger();
+    assert_eq!(read_to_end(&mut idle).await, "");
+    server.release.notify_one();
+    let answer = read_to_end(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_grace_time_is_bounded() {
+    let limits = ServeLimits {
+        grace: Duration::from_millis(50),
+        ..ServeLimits::default()
+    };
+    let server = Server::start(limits);
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    server.entered.notified().await;
+    tokio::time::timeout(DEADLINE, server.stop())
+        .await
+        .expect("an end in time");
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_their_turn() {
+    let limits = ServeLimits {
+        connections_max: 1,
+        ..ServeLimits::default()
+    };
+    let server = Server::start(limits);
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    server.entered.notified().await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut second = Box::pin(server.exchange(request));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
+    assert!(early.is_err(), "served over the limit");
+    server.release.notify_one();
+    assert!(read_to_end(&mut first).await.starts_with("HTTP/1.1 200 OK"));
+    assert!(second.await.starts_with("HTTP/1.1 200 OK"));
+    server.stop().await;
+}
