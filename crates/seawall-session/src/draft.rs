@@ -61,10 +61,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(crate) fn record(&self) -> &Arc<SessionRecord> {
-        &self.record
-    }
-
     pub(crate) fn into_record(self) -> Arc<SessionRecord> {
         self.record
     }
@@ -79,6 +75,19 @@ impl<'a> Draft<'a> {
     pub fn id(&self) -> &SessionId {
         self.id_seen.set(true);
         self.id
+    }
+
+    /// The id that the session has, or would get. Unlike [`id`](Self::id) this brings nothing into
+    /// being.
+    #[must_use]
+    pub fn candidate_id(&self) -> &SessionId {
+        self.id
+    }
+
+    /// The session as it stands in this draft.
+    #[must_use]
+    pub fn record(&self) -> &Arc<SessionRecord> {
+        &self.record
     }
 
     /// Whether the client had no session before this request.

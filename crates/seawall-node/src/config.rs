@@ -1,0 +1,51 @@
+//! How a node is set up.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use seawall_net::ServeLimits;
+use seawall_session::SessionSettings;
+use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
+
+/// How a node is set up.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How many threads serve requests.
+    pub workers: usize,
+    /// The folder of applications; without one there is only what is built in.
+    pub webapps: Option<PathBuf>,
+    /// How sessions behave. The context path and the cookie's path are set for each application.
+    pub sessions: SessionSettings,
+    /// Where the sessions are kept.
+    pub store: Arc<dyn SessionStore>,
+    /// How requests to the store are gathered, and how long they wait.
+    pub batcher: BatcherSettings,
+    /// How often expired sessions are deleted.
+    pub sweep_interval: Duration,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Limits of the HTTP server.
+    pub limits: ServeLimits,
+    /// The most bytes of a form that a page takes.
+    pub form_limit: usize,
+}
+
+impl NodeConfig {
+    /// A node on `listen` with `store`, and defaults otherwise. Its name is in `sessions.node`.
+    #[must_use]
+    pub fn new(listen: SocketAddr, store: Arc<dyn SessionStore>) -> Self {
+        Self {
+            listen,
+            workers: 1,
+            webapps: None,
+            sessions: SessionSettings::default(),
+            store,
+            batcher: BatcherSettings::default(),
+            sweep_interval: Duration::from_secs(60),
+            clock: Arc::new(SystemClock),
+            limits: ServeLimits::default(),
+            form_limit: 1 << 20,
+        }
+    }
+}

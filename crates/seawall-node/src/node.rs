@@ -1,0 +1,138 @@
+//! A node from its sockets to its end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use seawall_net::{BindError, Listeners, Shutdown, Workers, WorkersError, serve};
+use seawall_session::Sweeper;
+use seawall_store::Batcher;
+use tokio::sync::SetOnce;
+
+use crate::{
+    config::NodeConfig,
+    health::{self, Health},
+    service::{self, Server},
+    webapp::{Catalog, Deployer},
+};
+
+/// How often the webapps folder is looked at.
+const DEPLOY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// The webapps folder cannot be read.
+    #[error("webapps folder {folder}: {source}; create it, or name another one")]
+    Webapps {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The threads could not be started, or one of them failed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+}
+
+/// A node that has its address and does not serve yet.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    listeners: Listeners,
+}
+
+impl Node {
+    /// Checks the settings and takes the address. Nothing is answered yet.
+    ///
+    /// # Errors
+    /// [`NodeError`] says what is wrong and what to do.
+    pub fn bind(config: NodeConfig) -> Result<Self, NodeError> {
+        config.sessions.validate().map_err(NodeError::Settings)?;
+        if let Some(folder) = &config.webapps {
+            std::fs::read_dir(folder).map_err(|source| NodeError::Webapps {
+                folder: folder.display().to_string(),
+                source,
+            })?;
+        }
+        let listeners = Listeners::bind(config.listen, config.workers)?;
+        Ok(Self { config, listeners })
+    }
+
+    /// The address, with the real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listeners.local_addr()
+    }
+
+    /// Serves until `shutdown`, then finishes what is in flight. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`NodeError::Workers`] when a thread cannot be started or fails.
+    pub fn run(self, shutdown: Shutdown) -> Result<(), NodeError> {
+        let address = self.local_addr();
+        let workers = self.config.workers.max(1);
+        let listeners = std::sync::Mutex::new(self.listeners.into_vec());
+        let limits = self.config.limits.clone();
+        let config = Arc::new(self.config);
+        // The first worker makes what all of them share, on its own runtime.
+        let shared = Arc::new(SetOnce::<Arc<Server>>::new());
+        let threads = Workers::spawn("node", workers, move |index| {
+            let listener = listeners.lock().expect("no worker panicked here").pop();
+            let (config, shared) = (config.clone(), shared.clone());
+            let (limits, shutdown) = (limits.clone(), shutdown.clone());
+            async move {
+                let _background = (index == 0).then(|| start(&config, address, &shutdown, &shared));
+                let server = shared.wait().await.clone();
+                let listener = listener.expect("one listener for each worker");
+                let served = serve(listener, limits, shutdown, |peer| {
+                    service::Connection::new(server.clone(), peer)
+                });
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the listener failed");
+                }
+            }
+        })?;
+        Ok(threads.join()?)
+    }
+}
+
+/// Makes what all workers share, and starts what runs beside the requests.
+fn start(
+    config: &Arc<NodeConfig>,
+    address: SocketAddr,
+    shutdown: &Shutdown,
+    shared: &SetOnce<Arc<Server>>,
+) -> Sweeper {
+    let batcher = Batcher::spawn(config.store.clone(), &config.batcher);
+    let health = Arc::new(Health::new(config.sessions.node.clone(), shutdown.clone()));
+    let mut deployer = Deployer::new(config.clone(), batcher, address);
+    let server = Arc::new(Server::new(
+        config.clone(),
+        health.clone(),
+        deployer.deploy(),
+    ));
+    let set = shared.set(server.clone());
+    debug_assert!(set.is_ok(), "only the first worker starts the node");
+    tokio::spawn(health::watch_store(health, config.store.clone()));
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(DEPLOY_INTERVAL).await;
+            if let Some(catalog) = deployer.redeploy() {
+                server.replace(catalog);
+            }
+        }
+    });
+    Sweeper::spawn(
+        config.store.clone(),
+        config.clock.clone(),
+        config.sweep_interval,
+    )
+}
+
+/// The catalog as the requests see it.
+pub(crate) type SharedCatalog = std::sync::RwLock<Arc<Catalog>>;

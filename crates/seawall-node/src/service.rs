@@ -1,0 +1,136 @@
+//! From a request to its response.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, HOST},
+};
+use hyper::{body::Incoming, service::Service};
+
+use crate::{
+    config::NodeConfig,
+    health::Health,
+    node::SharedCatalog,
+    params::{self, Params},
+    respond::{self, Body},
+    webapp::{Catalog, PageRequest, Resource},
+};
+
+const HEALTH_PATH: &str = "/.seawall/health";
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
+
+/// What all connections of a node share.
+#[derive(Debug)]
+pub(crate) struct Server {
+    config: Arc<NodeConfig>,
+    health: Arc<Health>,
+    catalog: SharedCatalog,
+}
+
+impl Server {
+    pub(crate) fn new(config: Arc<NodeConfig>, health: Arc<Health>, catalog: Catalog) -> Self {
+        Self {
+            config,
+            health,
+            catalog: RwLock::new(Arc::new(catalog)),
+        }
+    }
+
+    /// Serves another set of applications from now on.
+    pub(crate) fn replace(&self, catalog: Catalog) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let catalog = self.catalog();
+        if request.uri().path() == HEALTH_PATH {
+            return self.health.respond(catalog.cached_sessions());
+        }
+        let _in_flight = self.health.enter();
+        if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
+            let sentence = "This server answers GET, HEAD and POST.";
+            let mut response = respond::problem(StatusCode::METHOD_NOT_ALLOWED, sentence);
+            response.headers_mut().insert(ALLOW, ALLOWED);
+            return response;
+        }
+        match catalog.find(request.uri().path()) {
+            Some(Resource::Page(page)) => match self.read(request, peer).await {
+                Ok(request) => page.respond(&request).await,
+                Err((status, sentence)) => respond::problem(status, sentence),
+            },
+            Some(Resource::File(file)) => file.respond(request.headers()).await,
+            Some(Resource::Index) => catalog.index(),
+            Some(Resource::Moved(mut location)) => {
+                if let Some(query) = request.uri().query() {
+                    location = format!("{location}?{query}");
+                }
+                respond::redirect(&location)
+            }
+            None => respond::problem(StatusCode::NOT_FOUND, "There is nothing at this address."),
+        }
+    }
+
+    /// What a page gets to see of a request.
+    async fn read(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<PageRequest, (StatusCode, &'static str)> {
+        let (parts, body) = request.into_parts();
+        let mut params = Params::new();
+        params::add(
+            &mut params,
+            parts.uri.query().unwrap_or_default().as_bytes(),
+        );
+        if parts.method == Method::POST {
+            let form = params::read_form(&parts.headers, body, self.config.form_limit).await?;
+            params::add(&mut params, &form);
+        }
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        Ok(PageRequest {
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            host: host.unwrap_or_default().to_owned(),
+            remote: peer.ip().to_string(),
+            params,
+            headers: parts.headers,
+        })
+    }
+}
+
+/// The service of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    server: Arc<Server>,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    pub(crate) fn new(server: Arc<Server>, peer: SocketAddr) -> Self {
+        Self { server, peer }
+    }
+}
+
+impl Service<Request<Incoming>> for Connection {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let Self { server, peer } = self.clone();
+        Box::pin(async move { Ok(server.respond(request, peer).await) })
+    }
+}

@@ -1,0 +1,302 @@
+//! Making the catalog from the webapps folder, again whenever the folder changes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use minijinja::{Environment, Value, context};
+use seawall_session::{SessionManager, SessionSettings};
+use seawall_store::Batcher;
+
+use super::{
+    catalog::{Application, Catalog, ROOT},
+    file::{File, KEPT_BYTES},
+    page::Page,
+};
+use crate::config::NodeConfig;
+
+/// What a page's file name ends with.
+const PAGE_SUFFIX: &str = ".j2";
+
+/// More files than this are not looked at, and folders not deeper than this.
+const FILE_LIMIT: usize = 20_000;
+const DEPTH_LIMIT: usize = 16;
+
+const SESSION_TEST: &str = "session-test";
+const SESSION_TEST_PAGE: &str = include_str!("session_test.html.j2");
+
+/// Files by application and path, with what tells that one has changed.
+type Listing = BTreeMap<(String, String), (PathBuf, u64, SystemTime)>;
+
+/// Keeps the catalog up to date.
+#[derive(Debug)]
+pub(crate) struct Deployer {
+    config: Arc<NodeConfig>,
+    batcher: Batcher,
+    node: Value,
+    /// The managers outlive a redeployment: sessions and their copies stay.
+    managers: HashMap<String, SessionManager>,
+    deployed: Listing,
+}
+
+impl Deployer {
+    pub(crate) fn new(config: Arc<NodeConfig>, batcher: Batcher, address: SocketAddr) -> Self {
+        let name = config.sessions.node.clone();
+        let host = nix::unistd::gethostname()
+            .ok()
+            .and_then(|host| host.into_string().ok());
+        let node = context! {
+            name => &*name,
+            host => host.unwrap_or_else(|| "localhost".to_owned()),
+            port => address.port(),
+            color => color(&name),
+        };
+        Self {
+            config,
+            batcher,
+            node,
+            managers: HashMap::new(),
+            deployed: Listing::new(),
+        }
+    }
+
+    /// The catalog as the folder stands now.
+    pub(crate) fn deploy(&mut self) -> Catalog {
+        self.deployed = self.list();
+        self.build()
+    }
+
+    /// A new catalog, if the folder has changed.
+    pub(crate) fn redeploy(&mut self) -> Option<Catalog> {
+        let listing = self.list();
+        if listing == self.deployed {
+            return None;
+        }
+        self.deployed = listing;
+        tracing::info!("webapps changed, deployed again");
+        Some(self.build())
+    }
+
+    fn list(&self) -> Listing {
+        let mut listing = Listing::new();
+        let Some(folder) = &self.config.webapps else {
+            return listing;
+        };
+        if let Err(error) = list_applications(folder, &mut listing) {
+            tracing::warn!(folder = %folder.display(), %error, "webapps folder not readable");
+            return self.deployed.clone();
+        }
+        listing
+    }
+
+    fn build(&mut self) -> Catalog {
+        let mut folders: BTreeMap<String, Vec<(String, PathBuf, u64, SystemTime)>> =
+            BTreeMap::new();
+        for ((application, name), (path, length, modified)) in &self.deployed {
+            let files = folders.entry(application.clone()).or_default();
+            files.push((name.clone(), path.clone(), *length, *modified));
+        }
+        let mut catalog = Catalog::default();
+        for (name, files) in folders {
+            if let Some(sessions) = self.manager(&name) {
+                let application = self.application(sessions, &files);
+                catalog.applications.insert(name, application);
+            }
+        }
+        if !catalog.applications.contains_key(SESSION_TEST)
+            && let Some(sessions) = self.manager(SESSION_TEST)
+        {
+            let page = ("index.html.j2".to_owned(), SESSION_TEST_PAGE.to_owned());
+            let application = Application {
+                pages: self.pages(&sessions, vec![page]),
+                sessions,
+                files: HashMap::new(),
+            };
+            catalog
+                .applications
+                .insert(SESSION_TEST.to_owned(), application);
+        }
+        catalog
+    }
+
+    fn manager(&mut self, application: &str) -> Option<SessionManager> {
+        if let Some(manager) = self.managers.get(application) {
+            return Some(manager.clone());
+        }
+        let context_path: Arc<str> = if application == ROOT {
+            "/".into()
+        } else {
+            format!("/{application}").into()
+        };
+        let mut settings = SessionSettings {
+            context_path,
+            ..self.config.sessions.clone()
+        };
+        settings.cookie.path = settings.context_path.clone();
+        let clock = self.config.clock.clone();
+        match SessionManager::new(self.batcher.clone(), clock, settings) {
+            Ok(manager) => {
+                self.managers
+                    .insert(application.to_owned(), manager.clone());
+                Some(manager)
+            }
+            Err(reason) => {
+                tracing::error!(application, %reason, "application not deployed");
+                None
+            }
+        }
+    }
+
+    fn application(
+        &self,
+        sessions: SessionManager,
+        listed: &[(String, PathBuf, u64, SystemTime)],
+    ) -> Application {
+        let (mut files, mut templates) = (HashMap::new(), Vec::new());
+        for (name, path, length, modified) in listed {
+            if name.ends_with(PAGE_SUFFIX) {
+                match fs::read_to_string(path) {
+                    Ok(source) => templates.push((name.clone(), source)),
+                    Err(error) => {
+                        tracing::error!(page = %path.display(), %error, "page not readable");
+                    }
+                }
+            } else {
+                let kept = *length <= KEPT_BYTES;
+                let content = kept.then(|| fs::read(path).ok().map(Bytes::from)).flatten();
+                let length = content
+                    .as_ref()
+                    .map_or(*length, |content| content.len() as u64);
+                let file = File::new(path.clone(), length, *modified, content);
+                files.insert(name.clone(), Arc::new(file));
+            }
+        }
+        Application {
+            pages: self.pages(&sessions, templates),
+            sessions,
+            files,
+        }
+    }
+
+    fn pages(
+        &self,
+        sessions: &SessionManager,
+        templates: Vec<(String, String)>,
+    ) -> HashMap<String, Arc<Page>> {
+        let mut environment = Environment::new();
+        environment.set_debug(true);
+        environment.add_filter("datetime", datetime);
+        let names: Vec<String> = templates.iter().map(|(name, _)| name.clone()).collect();
+        for (name, source) in templates {
+            if let Err(error) = environment.add_template_owned(name.clone(), source) {
+                tracing::error!(
+                    page = name,
+                    error = format!("{error:#}"),
+                    "page not deployed"
+                );
+            }
+        }
+        let environment = Arc::new(environment);
+        let page = |template: String| {
+            let address = template.trim_end_matches(PAGE_SUFFIX).to_owned();
+            let page = Page {
+                template,
+                environment: environment.clone(),
+                sessions: sessions.clone(),
+                node: self.node.clone(),
+            };
+            (address, Arc::new(page))
+        };
+        names.into_iter().map(page).collect()
+    }
+}
+
+fn list_applications(folder: &Path, listing: &mut Listing) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(name) = visible_name(&entry) else {
+            continue;
+        };
+        if entry.file_type()?.is_dir() {
+            list_files(&entry.path(), &name, "", DEPTH_LIMIT, listing)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lists the files below a folder. Links are not followed: they could lead out of it.
+fn list_files(
+    folder: &Path,
+    application: &str,
+    prefix: &str,
+    depth: usize,
+    listing: &mut Listing,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(name) = visible_name(&entry) else {
+            continue;
+        };
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            let prefix = format!("{prefix}{name}/");
+            list_files(&entry.path(), application, &prefix, depth - 1, listing)?;
+        } else if kind.is_file() && listing.len() < FILE_LIMIT {
+            let metadata = entry.metadata()?;
+            let key = (application.to_owned(), format!("{prefix}{name}"));
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            listing.insert(key, (entry.path(), metadata.len(), modified));
+        }
+    }
+    Ok(())
+}
+
+/// The entry's name, unless it is hidden or not text.
+fn visible_name(entry: &fs::DirEntry) -> Option<String> {
+    entry
+        .file_name()
+        .into_string()
+        .ok()
+        .filter(|name| !name.starts_with('.'))
+}
+
+/// A colour of its own for each node's name.
+fn color(name: &str) -> String {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // A golden-angle step keeps names that differ in one digit apart.
+    let hue = (hash % 360) * 137 % 360;
+    format!("hsl({hue} 70% 32%)")
+}
+
+/// `2026-11-24 08:00:00 UTC`, from milliseconds since the Unix epoch.
+fn datetime(millis: i64) -> String {
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_nodes_have_different_colours() {
+        assert_ne!(color("node1"), color("node2"));
+        assert_eq!(color("node1"), color("node1"));
+    }
+
+    #[test]
+    fn times_are_written_out() {
+        assert_eq!(datetime(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(datetime(i64::MAX), "unknown");
+    }
+}

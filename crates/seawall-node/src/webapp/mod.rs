@@ -1,0 +1,11 @@
+//! Applications: what they consist of, how they are found, and how their pages run.
+
+mod catalog;
+mod deploy;
+mod file;
+mod page;
+mod session_object;
+
+pub(crate) use catalog::{Catalog, Resource};
+pub(crate) use deploy::Deployer;
+pub(crate) use page::PageRequest;

@@ -1,0 +1,121 @@
+//! Pages: MiniJinja templates that run on the draft of a session.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
+};
+use minijinja::{Environment, Value, context};
+use seawall_session::{Draft, Presented, SessionError, SessionManager};
+
+use super::session_object::SessionObject;
+use crate::{
+    params::Params,
+    respond::{self, Body},
+};
+
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self'; \
+     frame-ancestors 'self'; form-action 'self'; base-uri 'none'",
+);
+
+/// What a page sees of a request.
+#[derive(Debug)]
+pub(crate) struct PageRequest {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) host: String,
+    pub(crate) remote: String,
+    pub(crate) params: Params,
+    pub(crate) headers: HeaderMap,
+}
+
+/// One page of an application.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(super) template: String,
+    pub(super) environment: Arc<Environment<'static>>,
+    pub(super) sessions: SessionManager,
+    pub(super) node: Value,
+}
+
+impl Page {
+    /// Renders the page on the client's session, commits what it changed, and only then answers.
+    pub(crate) async fn respond(&self, request: &PageRequest) -> Response<Body> {
+        let cookie_name = &self.sessions.settings().cookie.name;
+        let presented = Presented::all(&request.headers, cookie_name);
+        let seen = context! {
+            method => &request.method,
+            path => &request.path,
+            host => &request.host,
+            remote => &request.remote,
+            params => &request.params,
+        };
+        let visited = self
+            .sessions
+            .visit(&presented, |draft| self.render(draft, &seen))
+            .await;
+        match visited {
+            Ok(visited) => self.answer(visited.value, visited.cookie),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Renders on a draft. A page that fails changes nothing.
+    fn render(&self, draft: &mut Draft<'_>, request: &Value) -> Result<String, minijinja::Error> {
+        let session = Arc::new(SessionObject::new(draft));
+        let page = self.environment.get_template(&self.template)?;
+        let seen = context! {
+            request => request,
+            session => Value::from_dyn_object(session.clone()),
+            node => &self.node,
+        };
+        let html = page.render(seen)?;
+        session.apply(draft);
+        Ok(html)
+    }
+
+    fn answer(
+        &self,
+        rendered: Result<String, minijinja::Error>,
+        cookie: Option<HeaderValue>,
+    ) -> Response<Body> {
+        let mut response = match rendered {
+            Ok(html) => respond::page(StatusCode::OK, html),
+            Err(error) => {
+                tracing::error!(
+                    page = self.template,
+                    error = format!("{error:#}"),
+                    "page failed"
+                );
+                let sentence = "This page failed. The node's log says where and why.";
+                respond::problem(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(cookie) = cookie {
+            headers.insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// The response when the session could not be had or kept. The watch over the store has logged
+/// that it is away, so a store that is away is not logged for each request.
+fn failed(error: &SessionError) -> Response<Body> {
+    let status = error.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        tracing::debug!(%error, "no session for this request");
+        let sentence = "Sessions are not available at the moment. Please try again shortly.";
+        return respond::problem(status, sentence);
+    }
+    tracing::error!(%error, "no session for this request");
+    respond::problem(
+        status,
+        "The session could not be used. The node's log says why.",
+    )
+}
