@@ -1,1 +1,51 @@
-fn main() {}
+//! Development tasks: `cargo xtask test` sets up what the tests need and runs everything.
+#![expect(
+    clippy::print_stdout,
+    reason = "a task tells the developer what it does"
+)]
+
+mod command;
+mod licenses;
+
+mod setup;
+mod test;
+mod tidy;
+
+use clap::Parser;
+
+/// Development tasks of Seawall.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Install what the tests need, or say what to install.
+    Setup,
+    /// Set up, then run every check and all tests.
+    Test {
+        /// Do not look for what the tests need.
+        #[arg(long)]
+        skip_setup: bool,
+        /// Given to `cargo test`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Check the rules that no compiler knows.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Setup => setup::run(),
+        Task::Test {
+            skip_setup,
+            arguments,
+        } => {
+            let setup = if skip_setup {
+                test::Setup::Skip
+            } else {
+                test::Setup::Run
+            };
+            test::run(setup, &arguments)
+        }
+        Task::Tidy => tidy::run(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Everything that guards the project, in one run. The tests come last, so their summary ends it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{
+    command::{execute, program},
+    licenses, setup, tidy,
+};
+
+/// Whether to look for what the tests need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setup {
+    Run,
+    Skip,
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<()> {
+    execute(&mut program(env!("CARGO"), arguments))
+}
+
+pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
+    if setup == Setup::Run {
+        step("setup", setup::run)?;
+    }
+    step("fmt", || run_cargo(&["fmt", "--all", "--check"]))?;
+    step("tidy", tidy::run)?;
+    step("licences and sources", licenses::run)?;
+    step("clippy", || {
+        run_cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })?;
+    step("docs", || {
+        let mut docs = program(
+            env!("CARGO"),
+            &["doc", "--workspace", "--no-deps", "--locked"],
+        );
+        execute(docs.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("tests", || {
+        let mut tests = vec!["test", "--workspace", "--locked"];
+        tests.extend(arguments.iter().map(String::as_str));
+        run_cargo(&tests)
+    })
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("── {name}");
+    let started = Instant::now();
+    work()?;
+    // The tests' summary is to be the last thing that is printed.
+    if name != "tests" {
+        println!("── {name}: {:.1} s", started.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
