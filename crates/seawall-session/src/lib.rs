@@ -13,6 +13,7 @@
 mod cached;
 pub mod cookie;
 mod draft;
+mod ending;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
@@ -23,6 +24,7 @@ mod session;
 mod settings;
 pub mod sweep;
 mod touch;
+mod work;
 
 pub use cookie::{CookieSettings, Presented, SameSite, Secure};
 pub use draft::Draft;

@@ -1,37 +1,34 @@
-//! The session manager: finds, creates, commits, rotates and ends the sessions of one application.
+//! The session manager: finds and creates the sessions of one application.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use http::HeaderValue;
 use quick_cache::sync::Cache;
 use seawall_store::{
-    Attributes, Batcher, Clock, Commit, CommitOutcome, Read, ReadOutcome, SessionKey,
-    SessionRecord, Timestamp, Version,
+    Attributes, Batcher, Clock, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp, Version,
 };
-use tokio::sync::oneshot;
 
 use crate::{
-    cached::{Cached, Condition, Shared, Verdict},
+    cached::{Cached, Shared, Verdict},
     cookie::Presented,
     draft::{Draft, Intent},
     error::SessionError,
     id::SessionId,
-    settings::{Consistency, SessionSettings},
-    touch::PendingTouch,
+    settings::SessionSettings,
 };
 
 /// The sessions of one application on one node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SessionManager {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    shared: Arc<Shared>,
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
     settings: SessionSettings,
     context: Arc<str>,
-    cache: Cache<SessionKey, Arc<Cached>>,
+    pub(crate) cache: Cache<SessionKey, Arc<Cached>>,
 }
 
 /// The answer of a [`visit`](SessionManager::visit).
@@ -174,7 +171,7 @@ impl SessionManager {
         Ok(None)
     }
 
-    fn key(&self, id: &SessionId) -> SessionKey {
+    pub(crate) fn key(&self, id: &SessionId) -> SessionKey {
         SessionKey {
             id: id.stored(),
             context: self.inner.context.clone(),
@@ -218,7 +215,7 @@ impl SessionManager {
         (kept, trust)
     }
 
-    async fn read(
+    pub(crate) async fn read(
         &self,
         key: &SessionKey,
         known: Option<Version>,
@@ -228,171 +225,6 @@ impl SessionManager {
             known,
         };
         Ok(self.inner.shared.batcher.read(read).await?)
-    }
-
-    /// Does `work` on an existing session until it is committed. `None` when the session ended.
-    pub(crate) async fn work<R>(
-        &self,
-        found: Found,
-        work: &mut impl FnMut(&mut Draft<'_>) -> R,
-    ) -> Result<Option<(R, Fate, Arc<Cached>)>, SessionError> {
-        let Found {
-            mut cached,
-            mut trust,
-            suffix_is_ours,
-        } = found;
-        for _ in 0..self.settings().attempt_limit {
-            match self.attempt(&cached, trust, suffix_is_ours, work).await? {
-                Attempt::Answered(value, fate) => return Ok(Some((value, fate, cached))),
-                Attempt::Again => trust = Trust::Unverified,
-                Attempt::Stale => {
-                    if !self.reload(&cached).await? {
-                        return Ok(None);
-                    }
-                    trust = Trust::Trusted;
-                }
-                Attempt::Gone(Some(successor)) => cached = successor,
-                Attempt::Gone(None) => {
-                    self.forget(&cached);
-                    return Ok(None);
-                }
-            }
-        }
-        Err(SessionError::Contended {
-            attempts: self.settings().attempt_limit,
-        })
-    }
-
-    async fn attempt<R>(
-        &self,
-        cached: &Arc<Cached>,
-        trust: Trust,
-        suffix_is_ours: bool,
-        work: &mut impl FnMut(&mut Draft<'_>) -> R,
-    ) -> Result<Attempt<R>, SessionError> {
-        let now = self.inner.shared.clock.now();
-        let (value, next) = {
-            let mut state = cached.lock();
-            match state.condition() {
-                Condition::Good => {}
-                Condition::Stale => return Ok(Attempt::Stale),
-                Condition::Gone { successor } => return Ok(Attempt::Gone(successor.clone())),
-            }
-            if state.expires_at().is_some_and(|expiry| expiry <= now) {
-                let known_to_be = trust == Trust::Trusted && state.is_settled();
-                return Ok(if known_to_be {
-                    Attempt::Gone(None)
-                } else {
-                    Attempt::Stale
-                });
-            }
-            let mut draft = Draft::existing(&cached.id, state.tip().clone());
-            let value = work(&mut draft);
-            let next = match draft.intent() {
-                Intent::Invalidate => Next::Invalidate,
-                Intent::Commit => {
-                    let record = self.accessed(draft.into_record(), now);
-                    Next::Commit(cached.change(&mut state, record))
-                }
-                Intent::Keep if state.is_settled() => Next::Validate {
-                    epoch: state.epoch(),
-                    version: state.committed_version(),
-                    needed: trust == Trust::Unverified
-                        && !self.is_trusted(state.validated_at().elapsed(), suffix_is_ours),
-                },
-                // What the request saw is not committed yet.
-                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip()),
-            };
-            (value, next)
-        };
-        self.finish(cached, value, next).await
-    }
-
-    async fn finish<R>(
-        &self,
-        cached: &Arc<Cached>,
-        value: R,
-        next: Next,
-    ) -> Result<Attempt<R>, SessionError> {
-        Ok(match next {
-            Next::Invalidate => {
-                self.invalidate(cached).await?;
-                Attempt::Answered(value, Fate::Ended)
-            }
-            Next::Commit(verdict) => match verdict.await {
-                Ok(Verdict::Committed) => Attempt::Answered(value, Fate::Kept),
-                verdict => Attempt::after(verdict)?,
-            },
-            Next::WaitThenLookAgain(verdict) => match verdict.await {
-                Ok(Verdict::Committed) => Attempt::Again,
-                verdict => Attempt::after(verdict)?,
-            },
-            Next::Validate { needed: false, .. } => {
-                self.touch(cached);
-                Attempt::Answered(value, Fate::Kept)
-            }
-            Next::Validate { epoch, version, .. } => {
-                match self.validate(cached, epoch, version).await? {
-                    Validity::Current => {
-                        self.touch(cached);
-                        Attempt::Answered(value, Fate::Kept)
-                    }
-                    Validity::Ended => Attempt::Gone(None),
-                    Validity::Outdated => Attempt::Again,
-                }
-            }
-        })
-    }
-
-    /// Whether what a request saw of a session is still what the store has.
-    async fn validate(
-        &self,
-        cached: &Arc<Cached>,
-        epoch: u64,
-        version: Option<Version>,
-    ) -> Result<Validity, SessionError> {
-        let outcome = self.read(&cached.key, version).await?;
-        let mut state = cached.lock();
-        Ok(match outcome {
-            ReadOutcome::Current { last_access } => {
-                state.confirm(last_access);
-                Validity::Current
-            }
-            // Only commits of this node came in between, and they built on what the request saw:
-            // it was current when the first of them was made, after the request began.
-            ReadOutcome::Found(record)
-                if state.epoch() == epoch && state.is_own(record.version) =>
-            {
-                Validity::Current
-            }
-            ReadOutcome::Found(record) => {
-                state.replace(*record);
-                Validity::Outdated
-            }
-            ReadOutcome::Missing | ReadOutcome::Unreadable(_) => {
-                state.end(None);
-                Validity::Ended
-            }
-        })
-    }
-
-    /// Takes over what the store has. False when the session has ended.
-    async fn reload(&self, cached: &Arc<Cached>) -> Result<bool, SessionError> {
-        let outcome = self.read(&cached.key, None).await?;
-        let now = self.inner.shared.clock.now();
-        let mut state = cached.lock();
-        match outcome {
-            ReadOutcome::Found(record) if !record.is_expired(now) => {
-                state.replace(*record);
-                Ok(true)
-            }
-            _ => {
-                state.end(None);
-                drop(state);
-                self.forget(cached);
-                Ok(false)
-            }
-        }
     }
 
     /// Does `work` on a new session, which comes into being if `work` wants it to.
@@ -438,144 +270,20 @@ impl SessionManager {
     }
 
     /// The record with this access in it.
-    fn accessed(&self, mut record: Arc<SessionRecord>, now: Timestamp) -> Arc<SessionRecord> {
+    pub(crate) fn accessed(
+        &self,
+        mut record: Arc<SessionRecord>,
+        now: Timestamp,
+    ) -> Arc<SessionRecord> {
         let changed = Arc::make_mut(&mut record);
         changed.last_access = changed.last_access.max(now);
         changed.expiry_slack = self.settings().touch_interval(changed.idle_timeout);
         record
     }
 
-    /// Ends a session on every node. Once this answers, no node accepts the id (P4).
-    pub(crate) async fn invalidate(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
-        let delete = Commit::Delete {
-            key: cached.key.clone(),
-        };
-        self.inner.shared.batcher.commit(delete).await?;
-        cached.end(None);
-        self.forget(cached);
-        Ok(())
-    }
-
-    /// Gives a session a new id in one atomic step (P8). `None` when the session has ended.
-    pub(crate) async fn rotate_id(
-        &self,
-        found: Found,
-    ) -> Result<Option<Arc<Cached>>, SessionError> {
-        let mut found = found;
-        for _ in 0..self.settings().attempt_limit {
-            let Some((_, _, cached)) = self.work(found.clone(), &mut |_| ()).await? else {
-                return Ok(None);
-            };
-            found = Found {
-                cached: cached.clone(),
-                ..found
-            };
-            let Some(rotation) = cached.begin_rotation() else {
-                continue;
-            };
-            match self.rename(&cached.key, &rotation.record).await? {
-                (CommitOutcome::Done, successor) => {
-                    self.inner
-                        .cache
-                        .insert(successor.key.clone(), successor.clone());
-                    cached.end(Some(successor.clone()));
-                    self.forget(&cached);
-                    return Ok(Some(successor));
-                }
-                (CommitOutcome::Missing, _) => {
-                    cached.end(None);
-                    self.forget(&cached);
-                    return Ok(None);
-                }
-                // Another node wrote in between: look again.
-                _ => {}
-            }
-        }
-        Err(SessionError::Contended {
-            attempts: self.settings().attempt_limit,
-        })
-    }
-
-    async fn rename(
-        &self,
-        key: &SessionKey,
-        record: &Arc<SessionRecord>,
-    ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
-        let id = SessionId::generate();
-        let mut renamed = (**record).clone();
-        renamed.version = record.version.next(self.inner.shared.clock.now());
-        renamed.last_node = self.settings().node.clone();
-        let commit = Commit::Rename {
-            key: key.clone(),
-            new_id: id.stored(),
-            expected: record.version,
-            record: Arc::new(renamed.clone()),
-        };
-        let outcome = self.inner.shared.batcher.commit(commit).await?;
-        let shared = self.inner.shared.clone();
-        Ok((outcome, Cached::loaded(shared, self.key(&id), id, renamed)))
-    }
-
-    fn forget(&self, cached: &Arc<Cached>) {
+    pub(crate) fn forget(&self, cached: &Arc<Cached>) {
         self.inner
             .cache
             .remove_if(&cached.key, |kept| Arc::ptr_eq(kept, cached));
     }
-
-    /// Tells the store of an access, when it is time to; nobody waits for that.
-    fn touch(&self, cached: &Arc<Cached>) {
-        let now = self.inner.shared.clock.now();
-        let mut state = cached.lock();
-        let interval = self.settings().touch_interval(state.tip().idle_timeout);
-        let before = state.last_access();
-        if let Some(last_access) = state.access(now, interval) {
-            drop(state);
-            let touch = PendingTouch::new(cached.clone(), last_access, before);
-            if self.inner.shared.batcher.submit(Arc::new(touch)).is_err() {
-                cached.lock().access_untold(before);
-            }
-        }
-    }
-
-    fn is_trusted(&self, age: Duration, suffix_is_ours: bool) -> bool {
-        let settings = self.settings();
-        settings.consistency == Consistency::Sticky && suffix_is_ours && age < settings.sticky_trust
-    }
-}
-
-/// How one attempt at a request's work ended.
-enum Attempt<R> {
-    Again,
-    Answered(R, Fate),
-    Gone(Option<Arc<Cached>>),
-    Stale,
-}
-
-impl<R> Attempt<R> {
-    /// The attempt after a commit that did not go through.
-    fn after(verdict: Result<Verdict, oneshot::error::RecvError>) -> Result<Self, SessionError> {
-        match verdict {
-            Ok(Verdict::Committed | Verdict::Retry) | Err(_) => Ok(Self::Again),
-            Ok(Verdict::Failed(error)) => Err(error.into()),
-            Ok(Verdict::Gone) => Ok(Self::Gone(None)),
-        }
-    }
-}
-
-/// What is left to do after a request's work on its draft.
-enum Next {
-    Commit(oneshot::Receiver<Verdict>),
-    Invalidate,
-    Validate {
-        epoch: u64,
-        version: Option<Version>,
-        needed: bool,
-    },
-    WaitThenLookAgain(oneshot::Receiver<Verdict>),
-}
-
-enum Validity {
-    Current,
-    Ended,
-    Outdated,
 }

@@ -61,7 +61,9 @@ pub fn decode(bytes: &[u8]) -> Result<Attributes, DecodeError> {
         Some(&FORMAT_NATIVE) => {}
         Some(&format) => return Err(DecodeError::Format(format)),
     }
-    let mut reader = Reader { cursor: Cursor::new(bytes) };
+    let mut reader = Reader {
+        cursor: Cursor::new(bytes),
+    };
     reader.cursor.set_position(1);
     let count = reader.map_len()?;
     let mut attributes = Attributes::new();
@@ -70,7 +72,11 @@ pub fn decode(bytes: &[u8]) -> Result<Attributes, DecodeError> {
         let value = reader.bin()?;
         attributes.insert(name, decode_value(value));
     }
-    if reader.position() == bytes.len() { Ok(attributes) } else { Err(reader.damaged()) }
+    if reader.position() == bytes.len() {
+        Ok(attributes)
+    } else {
+        Err(reader.damaged())
+    }
 }
 
 fn decode_value(raw: &[u8]) -> Value {
@@ -104,7 +110,9 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Result<Arc<str>, DecodeError> {
         let len = decode::read_str_len(&mut self.cursor).map_err(|_| self.damaged())?;
         let bytes = self.take(len)?;
-        std::str::from_utf8(bytes).map(Arc::from).map_err(|_| self.damaged())
+        std::str::from_utf8(bytes)
+            .map(Arc::from)
+            .map_err(|_| self.damaged())
     }
 
     fn bin(&mut self) -> Result<&'a [u8], DecodeError> {
@@ -115,7 +123,9 @@ impl<'a> Reader<'a> {
     fn take(&mut self, len: u32) -> Result<&'a [u8], DecodeError> {
         let start = self.position();
         let all: &'a [u8] = self.cursor.get_ref();
-        let end = start.checked_add(len as usize).filter(|&end| end <= all.len());
+        let end = start
+            .checked_add(len as usize)
+            .filter(|&end| end <= all.len());
         let end = end.ok_or_else(|| self.damaged())?;
         self.cursor.set_position(end as u64);
         Ok(&all[start..end])
@@ -168,14 +178,21 @@ mod tests {
 
     #[test]
     fn one_bad_value_is_one_bad_value() {
-        let good = BTreeMap::from([(Arc::from("a"), Value::from(1)), (Arc::from("b"), Value::from(2))]);
+        let good = BTreeMap::from([
+            (Arc::from("a"), Value::from(1)),
+            (Arc::from("b"), Value::from(2)),
+        ]);
         let mut bytes = encode(&good);
         let last = bytes.len() - 1;
         bytes[last] = 0xc1; // never used in MessagePack
         let decoded = decode(&bytes).unwrap();
         assert_eq!(decoded["a"], Value::I64(1));
         assert_eq!(decoded["b"], Value::Opaque(Arc::from(&[0xc1][..])));
-        assert_eq!(encode(&decoded), bytes, "what cannot be read is kept byte for byte");
+        assert_eq!(
+            encode(&decoded),
+            bytes,
+            "what cannot be read is kept byte for byte"
+        );
     }
 
     #[test]
@@ -183,6 +200,9 @@ mod tests {
         assert_eq!(decode(&[]), Ok(Attributes::new()));
         assert_eq!(decode(&[9, 0x80]), Err(DecodeError::Format(9)));
         assert!(matches!(decode(&[1, 0x81]), Err(DecodeError::Damaged(_))));
-        assert!(matches!(decode(&[1, 0x80, 0]), Err(DecodeError::Damaged(_))));
+        assert!(matches!(
+            decode(&[1, 0x80, 0]),
+            Err(DecodeError::Damaged(_))
+        ));
     }
 }

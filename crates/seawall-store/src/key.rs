@@ -20,6 +20,10 @@ impl fmt::Debug for SessionKey {
     /// Shows the first four characters of the stored id, enough to tell two log lines apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head: String = self.id.chars().take(4).collect();
-        write!(f, "SessionKey({head}…, {}, {})", self.context, self.virtual_host)
+        write!(
+            f,
+            "SessionKey({head}…, {}, {})",
+            self.context, self.virtual_host
+        )
     }
 }

@@ -22,10 +22,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn description(&self) -> &str;
 
     /// Reads sessions, or confirms that the caller's copies are still current.
-    fn read<'a>(
-        &'a self,
-        reads: &'a [Read],
-    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>>;
+    fn read<'a>(&'a self, reads: &'a [Read])
+    -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>>;
 
     /// Carries out commits. A key occurs in at most one [`Commit::Update`] of a batch.
     fn commit<'a>(
@@ -220,6 +218,9 @@ impl StoreError {
     /// Whether the same request may succeed when the store is back.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::Timeout { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::Timeout { .. } | Self::Unavailable { .. }
+        )
     }
 }

@@ -197,7 +197,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut values = BTreeMap::new();
         while let Some((name, value)) = map.next_entry::<Value, Value>()? {
-            values.insert(map_name(&name).ok_or_else(|| A::Error::custom(MAP_NAME))?, value);
+            values.insert(
+                map_name(&name).ok_or_else(|| A::Error::custom(MAP_NAME))?,
+                value,
+            );
         }
         Ok(Value::Map(values))
     }
@@ -233,8 +236,17 @@ mod tests {
 
     #[test]
     fn any_serde_type_comes_back() {
-        for kind in [Kind::Plain, Kind::Gift { to: "a friend".to_owned() }] {
-            let cart = Cart { items: vec!["tea".to_owned()], total: Some(1.5), kind };
+        for kind in [
+            Kind::Plain,
+            Kind::Gift {
+                to: "a friend".to_owned(),
+            },
+        ] {
+            let cart = Cart {
+                items: vec!["tea".to_owned()],
+                total: Some(1.5),
+                kind,
+            };
             let value = Value::from_serializable(&cart).unwrap();
             assert_eq!(value.to_deserializable::<Cart>().unwrap(), cart);
         }
@@ -242,9 +254,18 @@ mod tests {
 
     #[test]
     fn wrong_types_and_large_integers_are_errors() {
-        assert!(matches!(Value::from("x").to_deserializable::<i64>(), Err(ValueError::Decode(_))));
-        assert!(matches!(Value::from_serializable(&u64::MAX), Err(ValueError::Encode(_))));
+        assert!(matches!(
+            Value::from("x").to_deserializable::<i64>(),
+            Err(ValueError::Decode(_))
+        ));
+        assert!(matches!(
+            Value::from_serializable(&u64::MAX),
+            Err(ValueError::Encode(_))
+        ));
         let opaque = Value::Opaque(Arc::from(&b"\xac\xed"[..]));
-        assert!(matches!(opaque.to_deserializable::<i64>(), Err(ValueError::Opaque)));
+        assert!(matches!(
+            opaque.to_deserializable::<i64>(),
+            Err(ValueError::Opaque)
+        ));
     }
 }

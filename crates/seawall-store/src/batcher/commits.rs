@@ -7,9 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{
-    BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle,
-};
+use super::{BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle};
 use crate::store::{Commit, CommitOutcome, SessionStore, StoreError};
 
 /// A commit that waits for its batch.
@@ -20,13 +18,18 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(pending: Arc<dyn PendingCommit>) -> Self {
-        Self { pending, since: Instant::now() }
+        Self {
+            pending,
+            since: Instant::now(),
+        }
     }
 }
 
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("Waiting")
+            .field("since", &self.since)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,11 +58,23 @@ impl Lane {
         queue: mpsc::Receiver<Waiting>,
     ) -> Self {
         let (waiting, sent) = (Vec::new(), Vec::new());
-        Self { store, settings, queue, waiting, sent, linger: Linger::default() }
+        Self {
+            store,
+            settings,
+            queue,
+            waiting,
+            sent,
+            linger: Linger::default(),
+        }
     }
 
     pub(super) async fn run(mut self) {
-        while self.queue.recv_many(&mut self.waiting, self.settings.batch_limit).await > 0 {
+        while self
+            .queue
+            .recv_many(&mut self.waiting, self.settings.batch_limit)
+            .await
+            > 0
+        {
             self.wait_for_company().await;
             self.take();
             while !self.sent.is_empty() {
@@ -69,7 +84,9 @@ impl Lane {
     }
 
     async fn wait_for_company(&mut self) {
-        let Some(wait) = self.linger.duration(self.waiting.len()) else { return };
+        let Some(wait) = self.linger.duration(self.waiting.len()) else {
+            return;
+        };
         let end = Instant::now() + wait;
         // The runtime's timer counts in milliseconds, so shorter waits give way to other tasks.
         while Instant::now() < end && self.linger.duration(self.waiting.len()).is_some() {
@@ -84,7 +101,9 @@ impl Lane {
 
     fn receive(&mut self) {
         while self.waiting.len() + self.sent.len() < self.settings.waiting_limit {
-            let Ok(waiting) = self.queue.try_recv() else { break };
+            let Ok(waiting) = self.queue.try_recv() else {
+                break;
+            };
             self.waiting.push(waiting);
         }
     }
@@ -92,7 +111,12 @@ impl Lane {
     fn take(&mut self) {
         for Waiting { pending, since } in self.waiting.drain(..) {
             if let Some(commit) = pending.take() {
-                self.sent.push(Sent { commit, pending, since, uncertain: false });
+                self.sent.push(Sent {
+                    commit,
+                    pending,
+                    since,
+                    uncertain: false,
+                });
             }
         }
     }
@@ -100,7 +124,10 @@ impl Lane {
     async fn send_batch(&mut self) {
         let count = self.sent.len().min(self.settings.batch_limit);
         self.sent[..count].sort_by(|a, b| a.commit.key().cmp(b.commit.key()));
-        let commits: Vec<Commit> = self.sent[..count].iter().map(|s| s.commit.clone()).collect();
+        let commits: Vec<Commit> = self.sent[..count]
+            .iter()
+            .map(|s| s.commit.clone())
+            .collect();
         let started = Instant::now();
         match self.commit(&commits).await {
             Ok(outcomes) => {
@@ -108,7 +135,9 @@ impl Lane {
                 self.complete(count, outcomes).await;
             }
             Err(error) if error.is_transient() => {
-                self.sent[..count].iter_mut().for_each(|sent| sent.uncertain = true);
+                self.sent[..count]
+                    .iter_mut()
+                    .for_each(|sent| sent.uncertain = true);
                 self.wait_for_the_store(&error).await;
             }
             Err(error) => self.reject(count, &error).await,
@@ -117,9 +146,14 @@ impl Lane {
 
     async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
         let patience = self.settings.patience;
-        timeout(patience, self.store.commit(commits)).await.unwrap_or_else(|_| {
-            Err(StoreError::Timeout { store: self.store.description().into(), waited: patience })
-        })
+        timeout(patience, self.store.commit(commits))
+            .await
+            .unwrap_or_else(|_| {
+                Err(StoreError::Timeout {
+                    store: self.store.description().into(),
+                    waited: patience,
+                })
+            })
     }
 
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
@@ -141,7 +175,9 @@ impl Lane {
             let result = if alone {
                 Err(error.clone())
             } else {
-                self.commit(std::slice::from_ref(&sent.commit)).await.map(|outcomes| outcomes[0])
+                self.commit(std::slice::from_ref(&sent.commit))
+                    .await
+                    .map(|outcomes| outcomes[0])
             };
             sent.pending.complete(result);
         }
@@ -152,7 +188,8 @@ impl Lane {
         let patience = self.settings.patience;
         for sent in self.sent.extract_if(.., |s| s.since.elapsed() >= patience) {
             let waited = sent.since.elapsed();
-            sent.pending.complete(Err(out_of_patience(error, &*self.store, waited)));
+            sent.pending
+                .complete(Err(out_of_patience(error, &*self.store, waited)));
         }
         self.receive();
         self.take();

@@ -53,7 +53,10 @@ mod tests {
     fn slow_commits_wait_for_an_eighth_until_enough_are_there() {
         let linger = after(Duration::from_millis(8), 16);
         let wait = linger.duration(3).unwrap();
-        assert!(wait > Duration::from_micros(900) && wait <= Duration::from_millis(1), "{wait:?}");
+        assert!(
+            wait > Duration::from_micros(900) && wait <= Duration::from_millis(1),
+            "{wait:?}"
+        );
         assert_eq!(linger.duration(16), None);
     }
 }

@@ -40,7 +40,11 @@ pub struct BatcherSettings {
 
 impl Default for BatcherSettings {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(5), batch_limit: 1_000, waiting_limit: 65_536 }
+        Self {
+            patience: Duration::from_secs(5),
+            batch_limit: 1_000,
+            waiting_limit: 65_536,
+        }
     }
 }
 
@@ -66,7 +70,9 @@ pub struct Batcher {
 
 impl fmt::Debug for Batcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batcher").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Batcher")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +87,12 @@ impl Batcher {
         let (commits, commit_queue) = mpsc::channel(settings.waiting_limit);
         tokio::spawn(reads::Lane::new(store.clone(), settings.clone(), read_queue).run());
         tokio::spawn(commits::Lane::new(store.clone(), settings.clone(), commit_queue).run());
-        Self { store, reads, commits, waiting_limit: settings.waiting_limit }
+        Self {
+            store,
+            reads,
+            commits,
+            waiting_limit: settings.waiting_limit,
+        }
     }
 
     /// The store behind this batcher.
@@ -96,7 +107,9 @@ impl Batcher {
     /// [`StoreError`] when the store does not answer in time or refuses.
     pub async fn read(&self, read: Read) -> Result<ReadOutcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.reads.try_send(reads::Waiting::new(read, reply)).map_err(|_| self.overloaded())?;
+        self.reads
+            .try_send(reads::Waiting::new(read, reply))
+            .map_err(|_| self.overloaded())?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -106,7 +119,10 @@ impl Batcher {
     /// [`StoreError`] when the store does not answer in time or refuses.
     pub async fn commit(&self, commit: Commit) -> Result<CommitOutcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let single = Single { commit: Mutex::new(Some(commit)), reply: Mutex::new(Some(reply)) };
+        let single = Single {
+            commit: Mutex::new(Some(commit)),
+            reply: Mutex::new(Some(reply)),
+        };
         self.submit(Arc::new(single))?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
@@ -116,7 +132,9 @@ impl Batcher {
     /// # Errors
     /// [`StoreError::Overloaded`]; `complete` is not called then.
     pub fn submit(&self, pending: Arc<dyn PendingCommit>) -> Result<(), StoreError> {
-        self.commits.try_send(commits::Waiting::new(pending)).map_err(|_| self.overloaded())
+        self.commits
+            .try_send(commits::Waiting::new(pending))
+            .map_err(|_| self.overloaded())
     }
 
     fn overloaded(&self) -> StoreError {
@@ -158,9 +176,10 @@ const UNPOISONED: &str = "nothing panics while it holds this lock";
 /// The error of a request whose time is up: what the store said last.
 fn out_of_patience(error: &StoreError, store: &dyn SessionStore, waited: Duration) -> StoreError {
     match error {
-        StoreError::Timeout { .. } => {
-            StoreError::Timeout { store: store.description().into(), waited }
-        }
+        StoreError::Timeout { .. } => StoreError::Timeout {
+            store: store.description().into(),
+            waited,
+        },
         error => error.clone(),
     }
 }

@@ -19,11 +19,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(
-        read: Read,
-        reply: oneshot::Sender<Result<ReadOutcome, StoreError>>,
-    ) -> Self {
-        Self { read, reply, since: Instant::now() }
+    pub(super) fn new(read: Read, reply: oneshot::Sender<Result<ReadOutcome, StoreError>>) -> Self {
+        Self {
+            read,
+            reply,
+            since: Instant::now(),
+        }
     }
 
     fn answer(self, result: Result<ReadOutcome, StoreError>) {
@@ -45,11 +46,21 @@ impl Lane {
         settings: BatcherSettings,
         queue: mpsc::Receiver<Waiting>,
     ) -> Self {
-        Self { store, settings, queue, waiting: Vec::new() }
+        Self {
+            store,
+            settings,
+            queue,
+            waiting: Vec::new(),
+        }
     }
 
     pub(super) async fn run(mut self) {
-        while self.queue.recv_many(&mut self.waiting, self.settings.batch_limit).await > 0 {
+        while self
+            .queue
+            .recv_many(&mut self.waiting, self.settings.batch_limit)
+            .await
+            > 0
+        {
             while !self.waiting.is_empty() {
                 self.send_batch().await;
             }
@@ -59,7 +70,10 @@ impl Lane {
     async fn send_batch(&mut self) {
         let count = self.waiting.len().min(self.settings.batch_limit);
         self.waiting[..count].sort_by(|a, b| a.read.key.cmp(&b.read.key));
-        let reads: Vec<Read> = self.waiting[..count].iter().map(|w| w.read.clone()).collect();
+        let reads: Vec<Read> = self.waiting[..count]
+            .iter()
+            .map(|w| w.read.clone())
+            .collect();
         match self.read(&reads).await {
             Ok(outcomes) => {
                 for (waiting, outcome) in self.waiting.drain(..count).zip(outcomes) {
@@ -77,19 +91,29 @@ impl Lane {
 
     async fn read(&self, reads: &[Read]) -> Result<Vec<ReadOutcome>, StoreError> {
         let patience = self.settings.patience;
-        timeout(patience, self.store.read(reads)).await.unwrap_or_else(|_| {
-            Err(StoreError::Timeout { store: self.store.description().into(), waited: patience })
-        })
+        timeout(patience, self.store.read(reads))
+            .await
+            .unwrap_or_else(|_| {
+                Err(StoreError::Timeout {
+                    store: self.store.description().into(),
+                    waited: patience,
+                })
+            })
     }
 
     async fn wait_for_the_store(&mut self, error: &StoreError) {
         sleep(RETRY_PAUSE).await;
         while self.waiting.len() < self.settings.waiting_limit {
-            let Ok(waiting) = self.queue.try_recv() else { break };
+            let Ok(waiting) = self.queue.try_recv() else {
+                break;
+            };
             self.waiting.push(waiting);
         }
         let patience = self.settings.patience;
-        for waiting in self.waiting.extract_if(.., |w| w.since.elapsed() >= patience) {
+        for waiting in self
+            .waiting
+            .extract_if(.., |w| w.since.elapsed() >= patience)
+        {
             let error = out_of_patience(error, &*self.store, waiting.since.elapsed());
             waiting.answer(Err(error));
         }

@@ -27,11 +27,16 @@ pub(super) async fn settle(
                     Ok(if ours { CommitOutcome::Done } else { outcome })
                 }
                 ReadOutcome::Missing => Ok(CommitOutcome::Missing),
-                _ => Err(StoreError::Ambiguous { store: store.description().into() }),
+                _ => Err(StoreError::Ambiguous {
+                    store: store.description().into(),
+                }),
             }
         }
         (Commit::Rename { key, new_id, .. }, CommitOutcome::Missing | CommitOutcome::Exists) => {
-            let renamed = SessionKey { id: new_id.clone(), ..key.clone() };
+            let renamed = SessionKey {
+                id: new_id.clone(),
+                ..key.clone()
+            };
             let found = read(store, renamed).await? != ReadOutcome::Missing;
             Ok(if found { CommitOutcome::Done } else { outcome })
         }

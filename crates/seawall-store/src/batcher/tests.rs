@@ -48,7 +48,9 @@ impl Faulty {
     }
 
     async fn overwrite(&self, commit: &Commit) {
-        let Commit::Update { key, record, .. } = commit else { return };
+        let Commit::Update { key, record, .. } = commit else {
+            return;
+        };
         let mut later = (**record).clone();
         later.version = record.version.next(Timestamp::default());
         later.last_node = "other".into();
@@ -57,7 +59,10 @@ impl Faulty {
             expected: record.version,
             record: Arc::new(later),
         };
-        assert_eq!(self.inner.commit(&[update]).await.unwrap(), [CommitOutcome::Done]);
+        assert_eq!(
+            self.inner.commit(&[update]).await.unwrap(),
+            [CommitOutcome::Done]
+        );
     }
 }
 
@@ -80,8 +85,10 @@ impl SessionStore for Faulty {
         Box::pin(async move {
             self.tries.fetch_add(1, Ordering::SeqCst);
             let fault = self.faults.lock().unwrap().pop();
-            let lost =
-                StoreError::Unavailable { store: "faulty".into(), reason: "cable cut".into() };
+            let lost = StoreError::Unavailable {
+                store: "faulty".into(),
+                reason: "cable cut".into(),
+            };
             match fault {
                 Some(Fault::RequestLost) => return Err(lost),
                 Some(Fault::AnswerLost) => {
@@ -123,7 +130,11 @@ impl SessionStore for Faulty {
 }
 
 fn key(id: &str) -> SessionKey {
-    SessionKey { id: id.into(), context: "_app".into(), virtual_host: "0.0.0.0".into() }
+    SessionKey {
+        id: id.into(),
+        context: "_app".into(),
+        virtual_host: "0.0.0.0".into(),
+    }
 }
 
 fn record(version: i64) -> Arc<SessionRecord> {
@@ -141,7 +152,10 @@ fn record(version: i64) -> Arc<SessionRecord> {
 }
 
 fn create(id: &str) -> Commit {
-    Commit::Create { key: key(id), record: record(1) }
+    Commit::Create {
+        key: key(id),
+        record: record(1),
+    }
 }
 
 fn update(id: &str, expected: i64, version: i64) -> Commit {
@@ -182,12 +196,24 @@ async fn what_arrives_during_a_batch_becomes_the_next() {
 async fn a_lost_answer_is_settled_by_reading_back() {
     let store = Faulty::new(9, &[Fault::AnswerLost, Fault::AnswerLost]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
-    assert_eq!(batcher.commit(create("a")).await.unwrap(), CommitOutcome::Done);
-    assert_eq!(batcher.commit(update("a", 1, 7)).await.unwrap(), CommitOutcome::Done);
+    assert_eq!(
+        batcher.commit(create("a")).await.unwrap(),
+        CommitOutcome::Done
+    );
+    assert_eq!(
+        batcher.commit(update("a", 1, 7)).await.unwrap(),
+        CommitOutcome::Done
+    );
     store.faults.lock().unwrap().push(Fault::RequestLost);
-    assert_eq!(batcher.commit(update("a", 7, 8)).await.unwrap(), CommitOutcome::Done);
+    assert_eq!(
+        batcher.commit(update("a", 7, 8)).await.unwrap(),
+        CommitOutcome::Done
+    );
     store.faults.lock().unwrap().push(Fault::RequestLost);
-    assert_eq!(batcher.commit(update("a", 5, 9)).await.unwrap(), CommitOutcome::Conflict);
+    assert_eq!(
+        batcher.commit(update("a", 5, 9)).await.unwrap(),
+        CommitOutcome::Conflict
+    );
     store.faults.lock().unwrap().push(Fault::AnswerLost);
     let delete = Commit::Delete { key: key("a") };
     assert_eq!(batcher.commit(delete).await.unwrap(), CommitOutcome::Done);
@@ -198,9 +224,16 @@ async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
     let store = Faulty::new(9, &[]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     batcher.commit(create("a")).await.unwrap();
-    store.faults.lock().unwrap().push(Fault::AnswerLostThenOverwritten);
+    store
+        .faults
+        .lock()
+        .unwrap()
+        .push(Fault::AnswerLostThenOverwritten);
     let result = batcher.commit(update("a", 1, 7)).await;
-    assert!(matches!(result, Err(StoreError::Ambiguous { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Ambiguous { .. })),
+        "{result:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,9 +243,15 @@ async fn requests_wait_for_their_patience_and_not_longer() {
     let batcher = Batcher::spawn(store.clone(), &settings);
     let started = Instant::now();
     let result = batcher.commit(create("a")).await;
-    assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable { .. })),
+        "{result:?}"
+    );
     let waited = started.elapsed();
     assert!(waited >= settings.patience && waited < settings.patience + 2 * RETRY_PAUSE);
     store.faults.lock().unwrap().clear();
-    assert_eq!(batcher.commit(create("a")).await.unwrap(), CommitOutcome::Done);
+    assert_eq!(
+        batcher.commit(create("a")).await.unwrap(),
+        CommitOutcome::Done
+    );
 }

@@ -1,0 +1,85 @@
+//! Ending sessions, and giving them new ids.
+
+use std::sync::Arc;
+
+use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord};
+
+use crate::{
+    cached::Cached,
+    error::SessionError,
+    id::SessionId,
+    manager::{Found, SessionManager},
+};
+
+impl SessionManager {
+    /// Ends a session on every node. Once this answers, no node accepts the id (P4).
+    pub(crate) async fn invalidate(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
+        let delete = Commit::Delete {
+            key: cached.key.clone(),
+        };
+        self.inner.shared.batcher.commit(delete).await?;
+        cached.end(None);
+        self.forget(cached);
+        Ok(())
+    }
+
+    /// Gives a session a new id in one atomic step (P8). `None` when the session has ended.
+    pub(crate) async fn rotate_id(
+        &self,
+        found: Found,
+    ) -> Result<Option<Arc<Cached>>, SessionError> {
+        let mut found = found;
+        for _ in 0..self.settings().attempt_limit {
+            let Some((_, _, cached)) = self.work(found.clone(), &mut |_| ()).await? else {
+                return Ok(None);
+            };
+            found = Found {
+                cached: cached.clone(),
+                ..found
+            };
+            let Some(rotation) = cached.begin_rotation() else {
+                continue;
+            };
+            match self.rename(&cached.key, &rotation.record).await? {
+                (CommitOutcome::Done, successor) => {
+                    self.inner
+                        .cache
+                        .insert(successor.key.clone(), successor.clone());
+                    cached.end(Some(successor.clone()));
+                    self.forget(&cached);
+                    return Ok(Some(successor));
+                }
+                (CommitOutcome::Missing, _) => {
+                    cached.end(None);
+                    self.forget(&cached);
+                    return Ok(None);
+                }
+                // Another node wrote in between: look again.
+                _ => {}
+            }
+        }
+        Err(SessionError::Contended {
+            attempts: self.settings().attempt_limit,
+        })
+    }
+
+    async fn rename(
+        &self,
+        key: &SessionKey,
+        record: &Arc<SessionRecord>,
+    ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
+        let id = SessionId::generate();
+        let mut renamed = (**record).clone();
+        renamed.version = record.version.next(self.inner.shared.clock.now());
+        renamed.last_node = self.settings().node.clone();
+        let commit = Commit::Rename {
+            key: key.clone(),
+            new_id: id.stored(),
+            expected: record.version,
+            record: Arc::new(renamed.clone()),
+        };
+        let outcome = self.inner.shared.batcher.commit(commit).await?;
+        let shared = self.inner.shared.clone();
+        Ok((outcome, Cached::loaded(shared, self.key(&id), id, renamed)))
+    }
+}

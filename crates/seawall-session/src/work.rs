@@ -1,0 +1,239 @@
+//! Doing a request's work on an existing session, until it is committed or known to be current.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_store::{ReadOutcome, Version};
+use tokio::sync::oneshot;
+
+use crate::{
+    cached::{Cached, Condition, Verdict},
+    draft::{Draft, Intent},
+    error::SessionError,
+    manager::{Fate, Found, SessionManager, Trust},
+    settings::Consistency,
+    touch::PendingTouch,
+};
+
+impl SessionManager {
+    /// Does `work` on an existing session until it is committed. `None` when the session ended.
+    pub(crate) async fn work<R>(
+        &self,
+        found: Found,
+        work: &mut impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<Option<(R, Fate, Arc<Cached>)>, SessionError> {
+        let Found {
+            mut cached,
+            mut trust,
+            suffix_is_ours,
+        } = found;
+        for _ in 0..self.settings().attempt_limit {
+            match self.attempt(&cached, trust, suffix_is_ours, work).await? {
+                Attempt::Answered(value, fate) => return Ok(Some((value, fate, cached))),
+                Attempt::Again => trust = Trust::Unverified,
+                Attempt::Stale => {
+                    if !self.reload(&cached).await? {
+                        return Ok(None);
+                    }
+                    trust = Trust::Trusted;
+                }
+                Attempt::Gone(Some(successor)) => cached = successor,
+                Attempt::Gone(None) => {
+                    self.forget(&cached);
+                    return Ok(None);
+                }
+            }
+        }
+        Err(SessionError::Contended {
+            attempts: self.settings().attempt_limit,
+        })
+    }
+
+    async fn attempt<R>(
+        &self,
+        cached: &Arc<Cached>,
+        trust: Trust,
+        suffix_is_ours: bool,
+        work: &mut impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<Attempt<R>, SessionError> {
+        let now = self.inner.shared.clock.now();
+        let (value, next) = {
+            let mut state = cached.lock();
+            match state.condition() {
+                Condition::Good => {}
+                Condition::Stale => return Ok(Attempt::Stale),
+                Condition::Gone { successor } => return Ok(Attempt::Gone(successor.clone())),
+            }
+            if state.expires_at().is_some_and(|expiry| expiry <= now) {
+                let known_to_be = trust == Trust::Trusted && state.is_settled();
+                return Ok(if known_to_be {
+                    Attempt::Gone(None)
+                } else {
+                    Attempt::Stale
+                });
+            }
+            let mut draft = Draft::existing(&cached.id, state.tip().clone());
+            let value = work(&mut draft);
+            let next = match draft.intent() {
+                Intent::Invalidate => Next::Invalidate,
+                Intent::Commit => {
+                    let record = self.accessed(draft.into_record(), now);
+                    Next::Commit(cached.change(&mut state, record))
+                }
+                Intent::Keep if state.is_settled() => Next::Validate {
+                    epoch: state.epoch(),
+                    version: state.committed_version(),
+                    needed: trust == Trust::Unverified
+                        && !self.is_trusted(state.validated_at().elapsed(), suffix_is_ours),
+                },
+                // What the request saw is not committed yet.
+                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip()),
+            };
+            (value, next)
+        };
+        self.finish(cached, value, next).await
+    }
+
+    async fn finish<R>(
+        &self,
+        cached: &Arc<Cached>,
+        value: R,
+        next: Next,
+    ) -> Result<Attempt<R>, SessionError> {
+        Ok(match next {
+            Next::Invalidate => {
+                self.invalidate(cached).await?;
+                Attempt::Answered(value, Fate::Ended)
+            }
+            Next::Commit(verdict) => match verdict.await {
+                Ok(Verdict::Committed) => Attempt::Answered(value, Fate::Kept),
+                verdict => Attempt::after(verdict)?,
+            },
+            Next::WaitThenLookAgain(verdict) => match verdict.await {
+                Ok(Verdict::Committed) => Attempt::Again,
+                verdict => Attempt::after(verdict)?,
+            },
+            Next::Validate { needed: false, .. } => {
+                self.touch(cached);
+                Attempt::Answered(value, Fate::Kept)
+            }
+            Next::Validate { epoch, version, .. } => {
+                match self.validate(cached, epoch, version).await? {
+                    Validity::Current => {
+                        self.touch(cached);
+                        Attempt::Answered(value, Fate::Kept)
+                    }
+                    Validity::Ended => Attempt::Gone(None),
+                    Validity::Outdated => Attempt::Again,
+                }
+            }
+        })
+    }
+
+    /// Whether what a request saw of a session is still what the store has.
+    async fn validate(
+        &self,
+        cached: &Arc<Cached>,
+        epoch: u64,
+        version: Option<Version>,
+    ) -> Result<Validity, SessionError> {
+        let outcome = self.read(&cached.key, version).await?;
+        let mut state = cached.lock();
+        Ok(match outcome {
+            ReadOutcome::Current { last_access } => {
+                state.confirm(last_access);
+                Validity::Current
+            }
+            // Only commits of this node came in between, and they built on what the request saw:
+            // it was current when the first of them was made, after the request began.
+            ReadOutcome::Found(record)
+                if state.epoch() == epoch && state.is_own(record.version) =>
+            {
+                Validity::Current
+            }
+            ReadOutcome::Found(record) => {
+                state.replace(*record);
+                Validity::Outdated
+            }
+            ReadOutcome::Missing | ReadOutcome::Unreadable(_) => {
+                state.end(None);
+                Validity::Ended
+            }
+        })
+    }
+
+    /// Takes over what the store has. False when the session has ended.
+    async fn reload(&self, cached: &Arc<Cached>) -> Result<bool, SessionError> {
+        let outcome = self.read(&cached.key, None).await?;
+        let now = self.inner.shared.clock.now();
+        let mut state = cached.lock();
+        match outcome {
+            ReadOutcome::Found(record) if !record.is_expired(now) => {
+                state.replace(*record);
+                Ok(true)
+            }
+            _ => {
+                state.end(None);
+                drop(state);
+                self.forget(cached);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tells the store of an access, when it is time to; nobody waits for that.
+    fn touch(&self, cached: &Arc<Cached>) {
+        let now = self.inner.shared.clock.now();
+        let mut state = cached.lock();
+        let interval = self.settings().touch_interval(state.tip().idle_timeout);
+        let before = state.last_access();
+        if let Some(last_access) = state.access(now, interval) {
+            drop(state);
+            let touch = PendingTouch::new(cached.clone(), last_access, before);
+            if self.inner.shared.batcher.submit(Arc::new(touch)).is_err() {
+                cached.lock().access_untold(before);
+            }
+        }
+    }
+
+    fn is_trusted(&self, age: Duration, suffix_is_ours: bool) -> bool {
+        let settings = self.settings();
+        settings.consistency == Consistency::Sticky && suffix_is_ours && age < settings.sticky_trust
+    }
+}
+
+/// How one attempt at a request's work ended.
+enum Attempt<R> {
+    Again,
+    Answered(R, Fate),
+    Gone(Option<Arc<Cached>>),
+    Stale,
+}
+
+impl<R> Attempt<R> {
+    /// The attempt after a commit that did not go through.
+    fn after(verdict: Result<Verdict, oneshot::error::RecvError>) -> Result<Self, SessionError> {
+        match verdict {
+            Ok(Verdict::Committed | Verdict::Retry) | Err(_) => Ok(Self::Again),
+            Ok(Verdict::Failed(error)) => Err(error.into()),
+            Ok(Verdict::Gone) => Ok(Self::Gone(None)),
+        }
+    }
+}
+
+/// What is left to do after a request's work on its draft.
+enum Next {
+    Commit(oneshot::Receiver<Verdict>),
+    Invalidate,
+    Validate {
+        epoch: u64,
+        version: Option<Version>,
+        needed: bool,
+    },
+    WaitThenLookAgain(oneshot::Receiver<Verdict>),
+}
+
+enum Validity {
+    Current,
+    Ended,
+    Outdated,
+}

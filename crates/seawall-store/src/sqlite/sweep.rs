@@ -1,0 +1,102 @@
+//! Claiming expired sessions: finding, deleting and returning them in one transaction.
+
+use rusqlite::{Connection, Row, params};
+
+use super::row::{self, KEY_COLUMNS, RECORD_COLUMNS, RECORD_WIDTH, bucket, bucket_column};
+use crate::{clock::Timestamp, store::Expired};
+
+/// The SQL of a sweep, put together once.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    bucketed: String,
+    bucketless: String,
+}
+
+/// Rows whose expiry moved beyond their bucket, which accesses leave behind.
+const STRAYS: &str = "SELECT rowid, expiryTime FROM JettySessions \
+    WHERE expirybucket <= ?1 AND (expiryTime = 0 OR expiryTime > expirybucket) LIMIT ?2";
+
+impl Sweep {
+    pub(super) fn new() -> Self {
+        let select = format!("SELECT {RECORD_COLUMNS}, {KEY_COLUMNS}, rowid FROM JettySessions");
+        Self {
+            bucketed: format!(
+                "{select} WHERE expirybucket <= ?1 AND expiryTime > 0 AND expiryTime <= ?2 LIMIT ?3"
+            ),
+            // Rows that a writer without buckets left; they have an index of their own.
+            bucketless: format!(
+                "{select} WHERE expirybucket IS NULL AND expiryTime > 0 \
+                 AND ?1 IS NOT NULL AND expiryTime <= ?2 LIMIT ?3"
+            ),
+        }
+    }
+
+    /// Claims expired sessions, inside the write transaction that `connection` is in.
+    pub(super) fn claim(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<Expired>> {
+        let now = now.as_millis();
+        let mut claimed = Vec::new();
+        for select in [&self.bucketed, &self.bucketless] {
+            collect(connection, select, now, limit, &mut claimed)?;
+        }
+        let mut delete = connection.prepare_cached("DELETE FROM JettySessions WHERE rowid = ?1")?;
+        let mut expired = Vec::with_capacity(claimed.len());
+        for (rowid, session) in claimed {
+            delete.execute([rowid])?;
+            expired.push(session);
+        }
+        correct_buckets(connection, now, limit)?;
+        Ok(expired)
+    }
+}
+
+fn collect(
+    connection: &Connection,
+    select: &str,
+    now: i64,
+    limit: usize,
+    claimed: &mut Vec<(i64, Expired)>,
+) -> rusqlite::Result<()> {
+    let wanted = column(limit - claimed.len());
+    let mut statement = connection.prepare_cached(select)?;
+    let rows = statement.query_map(params![bucket(now), now, wanted], expired)?;
+    for row in rows {
+        claimed.push(row?);
+    }
+    Ok(())
+}
+
+fn expired(row: &Row<'_>) -> rusqlite::Result<(i64, Expired)> {
+    let key = row::key(row, RECORD_WIDTH)?;
+    Ok((
+        row.get(RECORD_WIDTH + 3)?,
+        Expired {
+            key,
+            record: row::record(row).ok(),
+        },
+    ))
+}
+
+/// Moves rows to the bucket of their expiry, so that the next sweeps need not look at them again.
+fn correct_buckets(connection: &Connection, now: i64, limit: usize) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(STRAYS)?;
+    let strays = statement
+        .query_map(params![bucket(now), column(limit)], |row| {
+            Ok((row.get(0)?, row::integer(row, 1)?.unwrap_or(0)))
+        })?
+        .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+    let mut correct =
+        connection.prepare_cached("UPDATE JettySessions SET expirybucket = ?2 WHERE rowid = ?1")?;
+    for (rowid, expiry) in strays {
+        correct.execute(params![rowid, bucket_column(expiry)])?;
+    }
+    Ok(())
+}
+
+fn column(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
