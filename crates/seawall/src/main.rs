@@ -1,1 +1,19 @@
-fn main() {}
+//! The `seawall` program: everything of a cluster in one binary.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 it was called wrongly. `seawall health` has its own: 0 well,
+//! 1 with warnings, 2 critical.
+
+mod cli;
+mod config;
+mod health;
+mod http_client;
+mod logging;
+mod node;
+mod parent;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

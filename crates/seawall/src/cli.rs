@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{self, Settings},
+    health, logging, node, up,
+};
+
+/// Sessions that survive anything: application nodes, session store and sticky balancer.
+#[derive(Debug, Parser)]
+#[command(name = "seawall", version, propagate_version = true)]
+struct Cli {
+    /// What to log: error, warn, info, debug, or a filter such as seawall_node=debug.
+    #[arg(long, global = true, env = "SEAWALL_LOG", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration file, and say what is wrong where.
+    Check(CheckArgs),
+    /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
+    Health(HealthArgs),
+    /// Run one application node.
+    Node(NodeArgs),
+    /// Run a whole cluster on this machine: the nodes and what they need.
+    Up(UpArgs),
+}
+
+/// Where the settings come from. The command line counts before the environment, the environment
+/// before the file, and the file before the built-in defaults.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; without one, ./seawall.toml if it is there.
+    #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The session store: sqlite:PATH, postgres://USER@HOST:PORT/DATABASE or memory:. Keep secrets
+    /// off the command line: use the environment, or store.password_file.
+    #[arg(
+        long,
+        env = "SEAWALL_STORE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<String>,
+    /// The folder with the applications.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) webapps: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration file.
+    #[arg(value_name = "FILE", default_value = "seawall.toml")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The node's name, unique in the cluster.
+    #[arg(long, default_value = "node1")]
+    pub(crate) name: String,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// How many threads serve requests; all cores by default.
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// End when standard input closes: the supervisor holds its other end.
+    #[arg(long, hide = true)]
+    pub(crate) parent_pipe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// How many nodes.
+    #[arg(long)]
+    pub(crate) nodes: Option<u16>,
+    /// The first node's port; the others take the ports after it.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) node_port: Option<u16>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// How the balancer keeps a client with its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stick {
+    /// By a cookie of the balancer's own.
+    Insert,
+    /// Not at all.
+    None,
+    /// By a prefix in the session cookie, as HAProxy does.
+    Prefix,
+    /// By the node's name at the end of the session cookie.
+    Route,
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(reason) = logging::start(&cli.log) {
+        return fail(&reason);
+    }
+    match cli.command {
+        Command::Check(args) => match config::check_file(&args.file) {
+            Ok(()) => {
+                say(&format!("{}: ok", args.file.display()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
+        Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
+        Command::Node(args) => with_settings(&args.config, |s| done(node::run(s, &args))),
+        Command::Up(args) => with_settings(&args.config, |s| done(up::run(s, &args, &cli.log))),
+    }
+}
+
+fn with_settings(args: &ConfigArgs, command: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match config::load(args) {
+        Ok(settings) => command(settings),
+        Err(error) => fail(&error),
+    }
+}
+
+fn done(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a program says why it failed")]
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("seawall: {error}");
+    ExitCode::FAILURE
+}
+
+/// Tells the person at the terminal something that is not a log line.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,69 @@
+//! What is wrong with a configuration, and where.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A guess is offered when at least this much of a key is right.
+const GUESS_SIMILARITY: f64 = 0.7;
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A key is unknown, a value has another type, or the file is no TOML.
+    #[error("{}:{line}:{column}: {reason}", path.display())]
+    Syntax {
+        path: PathBuf,
+        /// From one.
+        line: usize,
+        /// From one.
+        column: usize,
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error("{}: {source}; name another file with --config", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// A value is of the right type and cannot be used.
+    #[error("{}: {key}: {reason}", path.display())]
+    Value {
+        path: PathBuf,
+        key: String,
+        reason: String,
+    },
+}
+
+impl ConfigError {
+    /// The parser's error, with its place in the text and a guess at what was meant.
+    pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let message = error.message().trim_end();
+        let reason = match guess(message) {
+            Some(guess) => format!("{message}; did you mean `{guess}`?"),
+            None => message.to_owned(),
+        };
+        Self::Syntax {
+            path: path.to_owned(),
+            line,
+            column,
+            reason,
+        }
+    }
+}
+
+/// The key that comes nearest to the unknown one; the message names it and all that are known.
+fn guess(message: &str) -> Option<&str> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted
+        .next()
+        .filter(|_| message.starts_with("unknown field"))?;
+    let near = |known: &&str| strsim::normalized_damerau_levenshtein(unknown, known);
+    quoted
+        .max_by(|a, b| near(a).total_cmp(&near(b)))
+        .filter(|known| near(known) >= GUESS_SIMILARITY)
+}

@@ -1,0 +1,168 @@
+//! Settings: as they are written down (`raw`), and as they are used ([`Settings`]).
+
+mod duration;
+mod error;
+mod raw;
+
+use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use seawall_session::{Consistency, CookieSettings, SameSite, Secure, SessionSettings};
+use seawall_store::{BatcherSettings, StoreUrl};
+
+use crate::cli::ConfigArgs;
+pub(crate) use error::ConfigError;
+use raw::Raw;
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "seawall.toml";
+
+/// Settings that can be used.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) store: StoreUrl,
+    /// The store's URL as it was given, with its secrets; empty for the embedded default.
+    pub(crate) store_url: String,
+    pub(crate) batcher: BatcherSettings,
+    pub(crate) session: SessionSettings,
+    pub(crate) sweep_interval: Duration,
+    pub(crate) nodes: u16,
+    pub(crate) node_port: u16,
+    pub(crate) webapps: Option<PathBuf>,
+}
+
+/// The settings that a command is to use.
+pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
+    let (path, text) = match &args.config {
+        Some(path) => (path.clone(), read(path)?),
+        None => {
+            let path = PathBuf::from(DEFAULT_FILE);
+            let text = if path.exists() {
+                read(&path)?
+            } else {
+                String::new()
+            };
+            (path, text)
+        }
+    };
+    let mut raw = Raw::parse(&path, &text)?;
+    if let Some(store) = &args.store {
+        raw.store.url.clone_from(store);
+    }
+    if let Some(webapps) = &args.webapps {
+        raw.nodes.webapps.clone_from(webapps);
+    }
+    Settings::from_raw(&path, raw)
+}
+
+/// Checks a file without doing anything.
+pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
+    Settings::from_raw(path, Raw::parse(path, &read(path)?)?).map(drop)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.into(),
+        source,
+    })
+}
+
+impl Settings {
+    fn from_raw(path: &Path, raw: Raw) -> Result<Self, ConfigError> {
+        let wrong = |key: &str, reason: String| ConfigError::Value {
+            path: path.into(),
+            key: key.to_owned(),
+            reason,
+        };
+        let store = store(path, &raw)?;
+        let session = session(&raw.session);
+        session
+            .validate()
+            .map_err(|reason| wrong("session", reason))?;
+        if raw.nodes.count == 0 {
+            return Err(wrong(
+                "nodes.count",
+                "a cluster has at least one node".to_owned(),
+            ));
+        }
+        if raw.nodes.port.checked_add(raw.nodes.count - 1).is_none() {
+            let reason = "the last node's port would exceed 65535; choose a lower one".to_owned();
+            return Err(wrong("nodes.port", reason));
+        }
+        Ok(Self {
+            data: raw.data,
+            store,
+            store_url: raw.store.url,
+            batcher: BatcherSettings {
+                patience: raw.store.patience.0,
+                ..Default::default()
+            },
+            session,
+            sweep_interval: raw.session.sweep_interval.0,
+            nodes: raw.nodes.count,
+            node_port: raw.nodes.port,
+            webapps: Some(raw.nodes.webapps).filter(|folder| !folder.as_os_str().is_empty()),
+        })
+    }
+
+    /// The same settings with another data folder.
+    pub(crate) fn with_data(mut self, data: PathBuf) -> Self {
+        if self.store_url.is_empty() {
+            self.store = embedded(&data);
+        }
+        Self { data, ..self }
+    }
+}
+
+fn embedded(data: &Path) -> StoreUrl {
+    StoreUrl::Sqlite(data.join("sessions.db"))
+}
+
+fn store(path: &Path, raw: &Raw) -> Result<StoreUrl, ConfigError> {
+    if raw.store.url.is_empty() {
+        return Ok(embedded(&raw.data));
+    }
+    let url: StoreUrl = raw.store.url.parse().map_err(|error| ConfigError::Value {
+        path: path.into(),
+        key: "store.url".to_owned(),
+        reason: format!("{error}"),
+    })?;
+    if raw.store.password_file.as_os_str().is_empty() {
+        return Ok(url);
+    }
+    let password = read(&raw.store.password_file)?;
+    Ok(url.with_password(password.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn session(raw: &raw::Session) -> SessionSettings {
+    let cookie = CookieSettings {
+        name: Arc::from(raw.cookie.name.as_str()),
+        secure: if raw.cookie.secure {
+            Secure::Always
+        } else {
+            Secure::Never
+        },
+        same_site: match raw.cookie.same_site {
+            raw::SameSite::Lax => SameSite::Lax,
+            raw::SameSite::None => SameSite::None,
+            raw::SameSite::Strict => SameSite::Strict,
+        },
+        ..CookieSettings::default()
+    };
+    SessionSettings {
+        idle_timeout: raw.idle_timeout.0,
+        absolute_timeout: raw.absolute_timeout.0,
+        touch_interval: raw.touch_interval.0,
+        consistency: match raw.consistency {
+            raw::Consistency::Sticky => Consistency::Sticky,
+            raw::Consistency::Strict => Consistency::Strict,
+        },
+        sticky_trust: raw.sticky_trust.0,
+        cache_capacity: raw.cache_capacity,
+        cookie,
+        ..SessionSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

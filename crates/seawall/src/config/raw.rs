@@ -1,0 +1,157 @@
+//! The settings as the file has them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{
+    duration::{MaybeSpan, Span},
+    error::ConfigError,
+};
+
+/// The whole file.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) data: PathBuf,
+    pub(super) store: Store,
+    pub(super) session: Session,
+    pub(super) nodes: Nodes,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) url: String,
+    pub(super) password_file: PathBuf,
+    pub(super) patience: Span,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Session {
+    pub(super) idle_timeout: MaybeSpan,
+    pub(super) absolute_timeout: MaybeSpan,
+    pub(super) touch_interval: MaybeSpan,
+    pub(super) consistency: Consistency,
+    pub(super) sticky_trust: Span,
+    pub(super) cache_capacity: usize,
+    pub(super) sweep_interval: Span,
+    pub(super) cookie: Cookie,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Consistency {
+    Sticky,
+    Strict,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Cookie {
+    pub(super) name: String,
+    pub(super) secure: bool,
+    pub(super) same_site: SameSite,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SameSite {
+    Lax,
+    None,
+    Strict,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Nodes {
+    pub(super) count: u16,
+    pub(super) port: u16,
+    pub(super) webapps: PathBuf,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data: "seawall-data".into(),
+            store: Store::default(),
+            session: Session::default(),
+            nodes: Nodes::default(),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let patience = Span(Duration::from_secs(5));
+        Self {
+            url: String::new(),
+            password_file: PathBuf::new(),
+            patience,
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            idle_timeout: MaybeSpan(Some(Duration::from_secs(30 * 60))),
+            absolute_timeout: MaybeSpan(None),
+            touch_interval: MaybeSpan(None),
+            consistency: Consistency::Strict,
+            sticky_trust: Span(Duration::from_secs(1)),
+            cache_capacity: 100_000,
+            sweep_interval: Span(Duration::from_secs(60)),
+            cookie: Cookie::default(),
+        }
+    }
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
+            name: "JSESSIONID".to_owned(),
+            secure: false,
+            same_site: SameSite::Lax,
+        }
+    }
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            count: 2,
+            port: 8080,
+            webapps: PathBuf::new(),
+        }
+    }
+}
+
+impl Raw {
+    /// Reads a file; what it leaves out has its default.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_shows_every_key_with_its_default() {
+        let reference = include_str!("default.toml");
+        assert_eq!(
+            Raw::parse(Path::new("default.toml"), reference).unwrap(),
+            Raw::default()
+        );
+        let table: toml::Table = reference.parse().unwrap();
+        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3)] {
+            assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
+        }
+    }
+}

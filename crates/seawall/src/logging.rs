@@ -1,0 +1,15 @@
+//! Logs: one line an event, on standard error.
+
+use tracing_subscriber::EnvFilter;
+
+/// Logs what `filter` lets through from now on.
+pub(crate) fn start(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| format!("--log {filter}: {error}; try error, warn, info or debug"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init()
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,61 @@
+//! `seawall node`: one application node.
+
+use seawall_net::{Shutdown, wait_for_signal};
+use seawall_node::{Node, NodeConfig};
+use seawall_session::SessionSettings;
+
+use crate::{cli::NodeArgs, config::Settings, parent};
+
+/// Runs a node until it is asked to end.
+pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
+    let store = open(&settings)?;
+    let node = Node::bind(NodeConfig {
+        workers: args.workers.unwrap_or_else(cores),
+        webapps: settings.webapps.clone(),
+        sessions: SessionSettings {
+            node: args.name.as_str().into(),
+            ..settings.session
+        },
+        batcher: settings.batcher,
+        sweep_interval: settings.sweep_interval,
+        ..NodeConfig::new(args.listen, store)
+    })
+    .map_err(|error| error.to_string())?;
+    let shutdown = Shutdown::new();
+    if args.parent_pipe {
+        parent::end_with_parent(shutdown.clone());
+    }
+    end_on_signal(&shutdown)?;
+    tracing::info!(node = args.name, address = %node.local_addr(), "node serves");
+    node.run(shutdown).map_err(|error| error.to_string())?;
+    tracing::info!(node = args.name, "node ended");
+    Ok(())
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn open(settings: &Settings) -> Result<std::sync::Arc<dyn seawall_store::SessionStore>, String> {
+    let opening = runtime()?.block_on(settings.store.open());
+    opening.map_err(|error| format!("the session store cannot be opened: {error}"))
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| format!("no runtime: {error}; check the limit on open files"))
+}
+
+/// Throws the switch when SIGTERM or SIGINT arrives.
+pub(crate) fn end_on_signal(shutdown: &Shutdown) -> Result<(), String> {
+    let (shutdown, runtime) = (shutdown.clone(), runtime()?);
+    std::thread::spawn(move || {
+        if let Err(error) = runtime.block_on(wait_for_signal()) {
+            tracing::error!(%error, "signals cannot be waited for");
+        }
+        shutdown.trigger();
+    });
+    Ok(())
+}

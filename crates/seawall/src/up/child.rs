@@ -1,0 +1,131 @@
+//! One child process: started, watched, restarted, ended.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use seawall_net::Shutdown;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child as Process, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use super::GRACE;
+
+/// The pauses before restarts: none at first, then longer.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A child that ran this long is well; its next restart is without a pause again.
+const WELL_AFTER: Duration = Duration::from_secs(5);
+
+/// A child process to run.
+#[derive(Debug)]
+pub(super) struct Child {
+    name: String,
+    command: Command,
+}
+
+impl Child {
+    pub(super) fn new(name: &str, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        // A group of its own: Ctrl-C at the terminal is for the supervisor, which then ends its
+        // children in order. The pipe tells the child when the supervisor is gone.
+        command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self {
+            name: name.to_owned(),
+            command,
+        }
+    }
+
+    pub(super) fn word(&mut self, word: &str) -> &mut Self {
+        self.command.arg(word);
+        self
+    }
+
+    pub(super) fn argument(&mut self, option: &str, value: &str) -> &mut Self {
+        self.command.args([option, value]);
+        self
+    }
+
+    pub(super) fn environment(&mut self, name: &str, value: &str) -> &mut Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs the process, and runs it again whenever it ends, until `shutdown`.
+    pub(super) async fn keep_running(mut self, shutdown: Shutdown) -> Result<(), String> {
+        let mut pause = Duration::ZERO;
+        let mut has_been_well = false;
+        loop {
+            let started = Instant::now();
+            let mut process = self.start()?;
+            tokio::select! {
+                () = shutdown.wait() => {
+                    self.end(process).await;
+                    return Ok(());
+                }
+                status = process.wait() => {
+                    let status = status.map_err(|error| format!("{}: {error}", self.name))?;
+                    let refuses = status.code().is_some() && !has_been_well;
+                    if refuses && started.elapsed() < WELL_AFTER {
+                        return Err(format!("{} does not start; its log above says why", self.name));
+                    }
+                    tracing::warn!(child = self.name, %status, "ended, restarting it");
+                }
+            }
+            has_been_well = true;
+            if started.elapsed() >= WELL_AFTER {
+                pause = Duration::ZERO;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+    }
+
+    fn start(&mut self) -> Result<Process, String> {
+        let mut process = self
+            .command
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.name))?;
+        if let Some(stderr) = process.stderr.take() {
+            tokio::spawn(pass_on(self.name.clone(), stderr));
+        }
+        Ok(process)
+    }
+
+    /// Asks the process to end, and makes it end when it does not.
+    async fn end(&self, mut process: Process) {
+        let id = process.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(id) = id
+            && let Err(error) = kill(Pid::from_raw(id), Signal::SIGTERM)
+        {
+            tracing::debug!(child = self.name, %error, "has ended already");
+        }
+        if timeout(GRACE, process.wait()).await.is_err() {
+            tracing::warn!(child = self.name, "did not end in time, killing it");
+            if let Err(error) = process.kill().await {
+                tracing::warn!(child = self.name, %error, "cannot be killed");
+            }
+        }
+    }
+}
+
+/// Passes a child's log on, with its name before each line.
+#[expect(
+    clippy::print_stderr,
+    reason = "the child's log goes where this process logs"
+)]
+async fn pass_on(name: String, log: impl AsyncRead + Unpin) {
+    let mut lines = BufReader::new(log).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        eprintln!("{name} | {line}");
+    }
+}

@@ -1,0 +1,64 @@
+//! `seawall up`: a whole cluster on this machine, as child processes that are restarted.
+
+mod child;
+mod plan;
+mod ready;
+
+use std::time::Duration;
+
+use seawall_net::Shutdown;
+use tokio::task::JoinSet;
+
+use crate::{
+    cli::{UpArgs, say},
+    config::Settings,
+    node,
+};
+use child::Child;
+use plan::Plan;
+
+/// How long the children get to finish what is in flight.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// How long a cluster may take to answer.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs the cluster until it is asked to end.
+pub(crate) fn run(settings: Settings, args: &UpArgs, log: &str) -> Result<(), String> {
+    let plan = Plan::new(settings, args, log)?;
+    plan.check_ports()?;
+    plan.make_data_folder()?;
+    let shutdown = Shutdown::new();
+    node::end_on_signal(&shutdown)?;
+    node::runtime()?.block_on(supervise(plan, shutdown))
+}
+
+async fn supervise(plan: Plan, shutdown: Shutdown) -> Result<(), String> {
+    let mut children = JoinSet::new();
+    for child in plan.children()? {
+        children.spawn(child.keep_running(shutdown.clone()));
+    }
+    let addresses = plan.addresses();
+    let outcome = tokio::select! {
+        ready = ready::wait(&addresses, READY_LIMIT) => match ready {
+            Ok(()) => {
+                say(&plan.welcome());
+                tokio::select! {
+                    () = shutdown.wait() => Ok(()),
+                    Some(ended) = children.join_next() => first_failure(ended),
+                }
+            }
+            Err(error) => Err(error),
+        },
+        () = shutdown.wait() => Ok(()),
+        Some(ended) = children.join_next() => first_failure(ended),
+    };
+    shutdown.trigger();
+    while children.join_next().await.is_some() {}
+    outcome
+}
+
+/// A child is only given up when it cannot run at all.
+fn first_failure(ended: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), String> {
+    ended.map_err(|error| error.to_string())?
+}
