@@ -67,6 +67,8 @@ impl Child {
         loop {
             let started = Instant::now();
             let mut process = self.start()?;
+            // Waiting would close the pipe, and the child ends when the pipe closes.
+            let _pipe = process.stdin.take();
             tokio::select! {
                 () = shutdown.wait() => {
                     self.end(process).await;
