@@ -39,10 +39,14 @@ pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
         ])
     })?;
     step("docs", || {
-        let mut docs = program(
-            env!("CARGO"),
-            &["doc", "--workspace", "--no-deps", "--locked"],
-        );
+        let arguments = [
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--all-features",
+            "--document-private-items",
+        ];
+        let mut docs = program(env!("CARGO"), &arguments);
         execute(docs.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("tests", || {

@@ -3,11 +3,11 @@
 //! There are two lanes, one for reads and one for commits. Each sends one batch at a time; what is
 //! asked for meanwhile becomes the next batch, so batches grow with the load and nobody waits for
 //! a timer while commits are fast. Where they are slow the commit lane lingers a little (see
-//! [`linger`]).
+//! `linger.rs`).
 //!
 //! While the store is away both lanes keep trying; a request that has waited for
 //! [`BatcherSettings::patience`] is told so (P6). A commit whose answer was lost is settled by
-//! reading its row back (see [`settle`]).
+//! reading its row back (see `settle.rs`).
 
 mod commits;
 mod linger;
