@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    bench,
     config::{self, Settings},
     health, logging, node, up,
 };
@@ -22,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Put load on a session-test page, of any cluster, and check that no session is harmed.
+    Bench(bench::BenchArgs),
     /// Check a configuration file, and say what is wrong where.
     Check(CheckArgs),
     /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
@@ -122,6 +125,10 @@ pub(crate) fn run() -> ExitCode {
         return fail(&reason);
     }
     match cli.command {
+        Command::Bench(args) => match bench::run(&args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
         Command::Check(args) => match config::check_file(&args.file) {
             Ok(()) => {
                 say(&format!("{}: ok", args.file.display()));

@@ -31,7 +31,8 @@ impl<'de> Deserialize<'de> for MaybeSpan {
     }
 }
 
-fn parse(text: &str) -> Result<Duration, String> {
+/// Reads a duration.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: Option<u64> = number.parse().ok();

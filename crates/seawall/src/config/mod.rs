@@ -10,6 +10,7 @@ use seawall_session::{Consistency, CookieSettings, SameSite, Secure, SessionSett
 use seawall_store::{BatcherSettings, StoreUrl};
 
 use crate::cli::ConfigArgs;
+pub(crate) use duration::parse as parse_duration;
 pub(crate) use error::ConfigError;
 use raw::Raw;
 
