@@ -53,7 +53,7 @@ pub struct SessionRecord {
     pub expiry_slack: Duration,
     /// When the session ends however much it is used.
     pub deadline: Option<Timestamp>,
-    /// Whose session this is, for example `user:42`.
+    /// Whose session this is, for example `user:42`. Text without NUL, which PostgreSQL refuses.
     pub principal: Option<Arc<str>>,
     /// The node that wrote the session last.
     pub last_node: Arc<str>,

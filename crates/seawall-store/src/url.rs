@@ -43,7 +43,11 @@ impl PostgresUrl {
             .uri
             .split_once("://")
             .unwrap_or(("postgres", &self.uri));
-        let rest = rest.split('?').next().unwrap_or_default();
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        // A password with a bare `?` in it, or an option with an `@`: which, nobody can tell.
+        if options.contains('@') {
+            return format!("{scheme}://…");
+        }
         let rest = match rest.rsplit_once('@') {
             Some((user, host)) => {
                 let user = user.split(':').next().unwrap_or_default();

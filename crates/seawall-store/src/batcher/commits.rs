@@ -167,7 +167,8 @@ impl Lane {
         }
     }
 
-    /// The store refuses the batch. One commit that it cannot take must not drag the others along.
+    /// The store refuses the batch. One commit that it cannot take must not drag the others along:
+    /// each is sent again by itself. Parts of the batch may have taken effect before.
     async fn reject(&mut self, count: usize, error: &StoreError) {
         let batch: Vec<Sent> = self.sent.drain(..count).collect();
         let alone = batch.len() == 1;
@@ -175,12 +176,15 @@ impl Lane {
             let result = if alone {
                 Err(error.clone())
             } else {
-                self.commit(std::slice::from_ref(&sent.commit))
-                    .await
-                    .map(|outcomes| outcomes[0])
+                self.send_alone(&sent).await
             };
             sent.pending.complete(result);
         }
+    }
+
+    async fn send_alone(&self, sent: &Sent) -> Result<CommitOutcome, StoreError> {
+        let outcomes = self.commit(std::slice::from_ref(&sent.commit)).await?;
+        settle::settle(&*self.store, &sent.commit, outcomes[0]).await
     }
 
     async fn wait_for_the_store(&mut self, error: &StoreError) {

@@ -12,6 +12,8 @@ pub(super) async fn run(store: &dyn SessionStore) {
     a_mixed_batch(store).await;
     keys_are_compared_in_full(store).await;
     values_come_back(store).await;
+    keys_may_be_repeated(store).await;
+    extreme_times_are_taken(store).await;
 }
 
 async fn creating_and_reading(store: &dyn SessionStore) {
@@ -225,4 +227,49 @@ async fn values_come_back(store: &dyn SessionStore) {
         assert_eq!(mine[0].key, key("values"));
         commit(store, delete("values")).await;
     }
+}
+
+async fn keys_may_be_repeated(store: &dyn SessionStore) {
+    let twice = store
+        .commit(&[create("twice", record(1)), create("twice", record(2))])
+        .await;
+    assert_eq!(twice.expect("the store answers"), [Done, Exists]);
+    assert_eq!(found(store, "twice").await, record(1));
+    let seconds = |seconds| START.plus(Duration::from_secs(seconds));
+    let touches = [10, 30, 20].map(|second| touch("twice", seconds(second)));
+    assert_eq!(
+        store.commit(&touches).await.expect("the store answers"),
+        [Done; 3]
+    );
+    assert_eq!(
+        found(store, "twice").await.last_access,
+        seconds(30),
+        "the latest access counts"
+    );
+    commit(store, delete("twice")).await;
+}
+
+async fn extreme_times_are_taken(store: &dyn SessionStore) {
+    let endless = SessionRecord {
+        idle_timeout: Some(Duration::MAX),
+        expiry_slack: Duration::MAX,
+        deadline: Some(Timestamp::from_millis(i64::MAX)),
+        ..record(1)
+    };
+    let instant = SessionRecord {
+        idle_timeout: Some(Duration::ZERO),
+        expiry_slack: Duration::ZERO,
+        ..record(1)
+    };
+    assert_eq!(commit(store, create("endless", endless)).await, Done);
+    assert_eq!(commit(store, create("instant", instant)).await, Done);
+    let later = START.plus(Duration::from_secs(1));
+    let expired = store
+        .claim_expired(later, 10)
+        .await
+        .expect("the store answers");
+    let ids: Vec<_> = expired.iter().map(|session| &*session.key.id).collect();
+    assert_eq!(ids, ["instant"]);
+    assert_eq!(commit(store, touch("endless", later)).await, Done);
+    assert_eq!(commit(store, delete("endless")).await, Done);
 }

@@ -13,6 +13,10 @@ use crate::{
 /// What Jetty writes for a session that never expires.
 const IMMORTAL: i64 = -1;
 
+/// Longer spans and later times (in ms; 35,000 years) are cut, so that no sum leaves a bigint.
+const LONGEST: i64 = 1 << 50;
+const LATEST: i64 = 1 << 60;
+
 /// Keys, one array a column.
 #[derive(Debug, Default)]
 pub(super) struct Keys<'a> {
@@ -61,11 +65,15 @@ impl<'a> Written<'a> {
         self.created.push(row.created_at.as_millis());
         self.versions.push(row.version.as_i64());
         self.accesses.push(row.last_access.as_millis());
-        self.idle_timeouts
-            .push(row.idle_timeout.map_or(IMMORTAL, millis));
-        self.slacks.push(millis(row.expiry_slack));
-        self.deadlines
-            .push(row.deadline.map(|deadline| deadline.as_millis()));
+        let idle = row
+            .idle_timeout
+            .map(|timeout| millis(timeout).clamp(1, LONGEST));
+        self.idle_timeouts.push(idle.unwrap_or(IMMORTAL));
+        self.slacks.push(millis(row.expiry_slack).min(LONGEST));
+        let deadline = row
+            .deadline
+            .map(|deadline| deadline.as_millis().min(LATEST));
+        self.deadlines.push(deadline);
         self.nodes.push(&row.last_node);
         self.principals.push(row.principal.as_deref());
         self.maps.push(codec::encode(&row.attributes));
@@ -127,10 +135,29 @@ pub(super) struct Keyed<'a> {
     indexes: Vec<usize>,
     pub(super) keys: Keys<'a>,
     accesses: Vec<i64>,
+    last_key: Option<&'a SessionKey>,
+    /// Touches of a key that the batch touches already, and where that stands.
+    repeated: Vec<(usize, usize)>,
 }
 
 impl<'a> Keyed<'a> {
+    /// Adds a touch; of several of one session the latest counts. The batch is sorted by key.
+    fn push_touch(&mut self, index: usize, key: &'a SessionKey, access: i64) {
+        match self
+            .accesses
+            .last_mut()
+            .filter(|_| self.last_key == Some(key))
+        {
+            Some(latest) => {
+                *latest = access.max(*latest);
+                self.repeated.push((index, self.indexes.len() - 1));
+            }
+            None => self.push(index, key, access),
+        }
+    }
+
     fn push(&mut self, index: usize, key: &'a SessionKey, access: i64) {
+        self.last_key = Some(key);
         self.indexes.push(index);
         self.keys.push(key);
         self.accesses.push(access);
@@ -154,7 +181,11 @@ impl<'a> Keyed<'a> {
         done: &[usize],
         otherwise: impl Fn(usize) -> CommitOutcome,
     ) -> Vec<(usize, CommitOutcome)> {
-        outcomes(&self.indexes, done, otherwise)
+        let mut outcomes = outcomes(&self.indexes, done, otherwise);
+        for &(index, position) in &self.repeated {
+            outcomes.push((index, outcomes[position].1));
+        }
+        outcomes
     }
 }
 
@@ -194,7 +225,7 @@ impl<'a> Rows<'a> {
                     rows.renames.push(Renamed { index, new_id, row });
                 }
                 Commit::Touch { key, last_access } => {
-                    rows.touches.push(index, key, last_access.as_millis());
+                    rows.touches.push_touch(index, key, last_access.as_millis());
                 }
                 Commit::Update {
                     key,

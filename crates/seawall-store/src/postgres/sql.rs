@@ -92,8 +92,9 @@ pub(super) const CREATE: &str = concat!(
     bucket!(expiry!("u.access")),
     " FROM u ORDER BY u.position ON CONFLICT DO NOTHING \
      RETURNING sessionid, contextpath, virtualhost) \
-     SELECT u.position FROM u JOIN made s ON ",
-    same_key!()
+     SELECT min(u.position) AS position FROM u JOIN made s ON ",
+    same_key!(),
+    " GROUP BY s.sessionid, s.contextpath, s.virtualhost"
 );
 
 pub(super) const UPDATE: &str = concat!(

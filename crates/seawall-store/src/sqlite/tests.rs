@@ -1,1 +1,106 @@
-//! Tests.
+//! What is SQLite's own: the file, and several processes that share it.
+
+use std::{os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
+
+use super::SqliteStore;
+use crate::{
+    Attributes, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
+    StoreError, Timestamp, Version,
+};
+
+fn key(id: &str) -> SessionKey {
+    SessionKey {
+        id: id.into(),
+        context: "_".into(),
+        virtual_host: "0.0.0.0".into(),
+    }
+}
+
+fn create(id: &str) -> Commit {
+    let record = SessionRecord {
+        version: Version::from_i64(1),
+        created_at: Timestamp::from_millis(1),
+        last_access: Timestamp::from_millis(1),
+        idle_timeout: Some(Duration::from_secs(60)),
+        expiry_slack: Duration::ZERO,
+        deadline: None,
+        principal: None,
+        last_node: "node1".into(),
+        attributes: Attributes::new(),
+    };
+    Commit::Create {
+        key: key(id),
+        record: Arc::new(record),
+    }
+}
+
+#[tokio::test]
+async fn the_file_is_private_and_its_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/folder/sessions.db");
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(
+        store.commit(&[create("a")]).await.unwrap(),
+        [CommitOutcome::Done]
+    );
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(store);
+    let reopened = SqliteStore::open(&path).unwrap();
+    assert_eq!(reopened.count().await.unwrap(), 1);
+}
+
+#[test]
+fn many_may_open_an_empty_file_at_once() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.db");
+        thread::scope(|scope| {
+            let open = || SqliteStore::open(&path).map(drop);
+            let openers: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(&[create("a"), create("b")]).await.unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .execute(
+            "UPDATE JettySessions SET map = x'aced' WHERE sessionId = 'a'",
+            [],
+        )
+        .unwrap();
+    let reads = ["a", "b"].map(|id| Read {
+        key: key(id),
+        known: None,
+    });
+    let outcomes = store.read(&reads).await.unwrap();
+    assert!(
+        matches!(outcomes[0], ReadOutcome::Unreadable(_)),
+        "{outcomes:?}"
+    );
+    assert!(matches!(outcomes[1], ReadOutcome::Found(_)), "{outcomes:?}");
+    assert_eq!(store.count().await.unwrap(), 2);
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_named() {
+    let error = SqliteStore::open("/proc/sessions.db".as_ref()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(
+            error,
+            StoreError::Rejected { .. } | StoreError::Unavailable { .. }
+        ),
+        "{text}"
+    );
+    assert!(text.contains("/proc"), "{text}");
+}

@@ -182,3 +182,40 @@ async fn what_is_wrong_with_a_database_is_said_plainly() {
     let error = open(&guest).await.count().await.unwrap_err().to_string();
     assert!(error.contains("GRANT CREATE"), "{error}");
 }
+
+#[tokio::test]
+async fn a_commit_that_the_database_refuses_harms_no_other() {
+    let server = TestPostgres::start();
+    let batcher = Batcher::spawn(open(&server.url()).await, &BatcherSettings::default());
+    assert_eq!(
+        batcher.commit(create("good")).await.unwrap(),
+        CommitOutcome::Done
+    );
+    let Commit::Create { key, record } = create("good") else {
+        unreachable!()
+    };
+    let mut updated = (*record).clone();
+    updated.version = Version::from_i64(2);
+    let expected = record.version;
+    let good = Commit::Update {
+        key,
+        expected,
+        record: Arc::new(updated),
+    };
+    let Commit::Create { key, record } = create("bad") else {
+        unreachable!()
+    };
+    let mut refused = (*record).clone();
+    refused.principal = Some("a\0b".into());
+    let bad = Commit::Create {
+        key,
+        record: Arc::new(refused),
+    };
+    let (good, bad) = tokio::join!(batcher.commit(good), batcher.commit(bad));
+    assert_eq!(
+        good.unwrap(),
+        CommitOutcome::Done,
+        "written, and reported as a conflict"
+    );
+    assert!(matches!(bad, Err(StoreError::Rejected { .. })), "{bad:?}");
+}
