@@ -1,1 +1,26 @@
-//! Sticky HTTP balancer.
+//! The sticky HTTP balancer.
+//!
+//! Each worker has its own listener, its own runtime and its own connections to the servers; what
+//! the workers share is a handful of atomics per server. Decisions (which server, whether it is
+//! well, which cookie) are pure functions; the I/O is around them.
+//!
+//! A request goes to the server that its cookie names, or to the next one. If that server refuses,
+//! resets or hangs, the request moves to another one, unless it may have taken effect.
+
+mod balancer;
+mod body;
+mod check;
+mod config;
+mod forward;
+mod headers;
+mod health;
+mod pick;
+mod pool;
+mod respond;
+mod server;
+mod stats;
+mod sticky;
+mod tunnel;
+
+pub use balancer::{Balancer, BalancerError};
+pub use config::{Algorithm, BalancerConfig, CheckConfig, ServerConfig, StickyMode, Timeouts};

@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use seawall_balancer::StickyMode;
+use serde::Deserialize;
 
 use crate::{
-    bench,
+    balance, bench,
     config::{self, Settings},
     health, logging, node, up,
 };
@@ -23,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the balancer, in front of any HTTP servers.
+    Balance(BalanceArgs),
     /// Put load on a session-test page, of any cluster, and check that no session is harmed.
     Bench(bench::BenchArgs),
     /// Check a configuration file, and say what is wrong where.
@@ -31,7 +35,7 @@ enum Command {
     Health(HealthArgs),
     /// Run one application node.
     Node(NodeArgs),
-    /// Run a whole cluster on this machine: the nodes and what they need.
+    /// Run a whole cluster on this machine: balancer, nodes and an embedded store.
     Up(UpArgs),
 }
 
@@ -54,6 +58,47 @@ pub(crate) struct ConfigArgs {
     /// The folder with the applications.
     #[arg(long, value_name = "DIR")]
     pub(crate) webapps: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BalanceArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) front: FrontArgs,
+    /// A server: NAME=ADDRESS or NAME=ADDRESS,weight=N. The name is what stands in cookies. Without
+    /// any, the nodes that `seawall up` would run.
+    #[arg(long = "server", value_name = "SERVER", value_parser = balance::parse_server)]
+    pub(crate) servers: Vec<seawall_balancer::ServerConfig>,
+    /// How many threads serve requests; one for each two cores by default.
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// End when standard input closes: the supervisor holds its other end.
+    #[arg(long, hide = true)]
+    pub(crate) parent_pipe: bool,
+}
+
+/// Where the balancer listens, and how it sticks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FrontArgs {
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Where the statistics are.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) stats: Option<SocketAddr>,
+    /// How a client is kept with its node.
+    #[arg(long, value_enum)]
+    pub(crate) stick: Option<Stick>,
+}
+
+impl FrontArgs {
+    /// Puts what was given on the command line over the settings.
+    pub(crate) fn apply(&self, balancer: &mut seawall_balancer::BalancerConfig) {
+        balancer.listen = self.http.unwrap_or(balancer.listen);
+        balancer.stats = self.stats.unwrap_or(balancer.stats);
+        balancer.sticky = self.stick.map_or(balancer.sticky, Into::into);
+    }
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +139,8 @@ pub(crate) struct NodeArgs {
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) front: FrontArgs,
     /// How many nodes.
     #[arg(long)]
     pub(crate) nodes: Option<u16>,
@@ -106,7 +153,8 @@ pub(crate) struct UpArgs {
 }
 
 /// How the balancer keeps a client with its node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Stick {
     /// By a cookie of the balancer's own.
     Insert,
@@ -118,6 +166,29 @@ pub(crate) enum Stick {
     Route,
 }
 
+impl Stick {
+    /// The word on the command line.
+    pub(crate) fn word(mode: StickyMode) -> &'static str {
+        match mode {
+            StickyMode::Insert => "insert",
+            StickyMode::None => "none",
+            StickyMode::Prefix => "prefix",
+            StickyMode::Route => "route",
+        }
+    }
+}
+
+impl From<Stick> for StickyMode {
+    fn from(stick: Stick) -> Self {
+        match stick {
+            Stick::Insert => Self::Insert,
+            Stick::None => Self::None,
+            Stick::Prefix => Self::Prefix,
+            Stick::Route => Self::Route,
+        }
+    }
+}
+
 /// Runs the command that was asked for.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -125,6 +196,7 @@ pub(crate) fn run() -> ExitCode {
         return fail(&reason);
     }
     match cli.command {
+        Command::Balance(args) => with_settings(&args.config, |s| done(balance::run(s, &args))),
         Command::Bench(args) => match bench::run(&args) {
             Ok(code) => code,
             Err(error) => fail(&error),

@@ -1,4 +1,4 @@
-//! `seawall health`: how the store and the nodes are.
+//! `seawall health`: how the store, the nodes and the balancer are.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -86,7 +86,32 @@ async fn check_all(settings: &Settings) -> Vec<Finding> {
         }
     }
     findings.extend(nodes);
+    findings.push(check_balancer(settings.balancer.stats).await);
     findings
+}
+
+/// The balancer's own view of its servers: critical when none is up.
+async fn check_balancer(address: SocketAddr) -> Finding {
+    let answer = http_client::get(address, "/health", CHECK_LIMIT).await;
+    let report: Value = match answer {
+        Ok((_, body)) => serde_json::from_slice(&body).unwrap_or_default(),
+        Err(error) => {
+            return Finding::new("balancer", Level::Critical, format!("{address}: {error}"));
+        }
+    };
+    let Some(servers) = report["servers"].as_array() else {
+        let detail = format!("{address}: this is not the balancer's statistics address");
+        return Finding::new("balancer", Level::Critical, detail);
+    };
+    let is_up = |server: &&Value| server["state"] == "UP" && server["suspect"] == false;
+    let up = servers.iter().filter(is_up).count();
+    let level = match up {
+        0 => Level::Critical,
+        up if up < servers.len() => Level::Warning,
+        _ => Level::Ok,
+    };
+    let detail = format!("{address}: {up} of {} servers up", servers.len());
+    Finding::new("balancer", level, detail)
 }
 
 async fn check_store(settings: &Settings) -> Finding {

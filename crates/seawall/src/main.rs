@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 it was called wrongly. `seawall health` has its own: 0 well,
 //! 1 with warnings, 2 critical.
 
+mod balance;
 mod bench;
 mod cli;
 mod config;

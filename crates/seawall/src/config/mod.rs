@@ -6,6 +6,8 @@ mod raw;
 
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use seawall_balancer::{Algorithm, BalancerConfig, CheckConfig, Timeouts};
+use seawall_net::ServeLimits;
 use seawall_session::{Consistency, CookieSettings, SameSite, Secure, SessionSettings};
 use seawall_store::{BatcherSettings, StoreUrl};
 
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) nodes: u16,
     pub(crate) node_port: u16,
     pub(crate) webapps: Option<PathBuf>,
+    /// The balancer, still without its servers.
+    pub(crate) balancer: BalancerConfig,
 }
 
 /// The settings that a command is to use.
@@ -90,6 +94,7 @@ impl Settings {
             let reason = "the last node's port would exceed 65535; choose a lower one".to_owned();
             return Err(wrong("nodes.port", reason));
         }
+        let balancer = balancer(&raw);
         Ok(Self {
             data: raw.data,
             store,
@@ -99,6 +104,7 @@ impl Settings {
                 ..Default::default()
             },
             session,
+            balancer,
             sweep_interval: raw.session.sweep_interval.0,
             nodes: raw.nodes.count,
             node_port: raw.nodes.port,
@@ -133,6 +139,43 @@ fn store(path: &Path, raw: &Raw) -> Result<StoreUrl, ConfigError> {
     }
     let password = read(&raw.store.password_file)?;
     Ok(url.with_password(password.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn balancer(raw: &Raw) -> BalancerConfig {
+    let raw::Balancer {
+        http,
+        stats,
+        check,
+        timeouts,
+        ..
+    } = &raw.balancer;
+    BalancerConfig {
+        sticky: raw.balancer.stick.into(),
+        cookie: Arc::from(raw.session.cookie.name.as_str()),
+        algorithm: match raw.balancer.algorithm {
+            raw::Algorithm::LeastConn => Algorithm::LeastConnections,
+            raw::Algorithm::RoundRobin => Algorithm::RoundRobin,
+        },
+        check: CheckConfig {
+            path: Arc::from(check.path.as_str()),
+            expected: check.expect.clone(),
+            interval: check.interval.0,
+            rise: check.rise,
+            fall: check.fall,
+            ..CheckConfig::default()
+        },
+        timeouts: Timeouts {
+            connect: timeouts.connect.0,
+            server: timeouts.server.0,
+            hung: timeouts.hung.0,
+            ..Timeouts::default()
+        },
+        limits: ServeLimits {
+            idle_timeout: timeouts.client.0,
+            ..ServeLimits::default()
+        },
+        ..BalancerConfig::new(*http, *stats, Vec::new())
+    }
 }
 
 fn session(raw: &raw::Session) -> SessionSettings {

@@ -1,11 +1,14 @@
 //! The settings as the file has them.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::Deserialize;
+
+use crate::cli::Stick;
 
 use super::{
     duration::{MaybeSpan, Span},
@@ -20,6 +23,7 @@ pub(super) struct Raw {
     pub(super) store: Store,
     pub(super) session: Session,
     pub(super) nodes: Nodes,
+    pub(super) balancer: Balancer,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -74,6 +78,43 @@ pub(super) struct Nodes {
     pub(super) webapps: PathBuf,
 }
 
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Balancer {
+    pub(super) http: SocketAddr,
+    pub(super) stats: SocketAddr,
+    pub(super) stick: Stick,
+    pub(super) algorithm: Algorithm,
+    pub(super) check: Check,
+    pub(super) timeouts: Timeouts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Algorithm {
+    LeastConn,
+    RoundRobin,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Check {
+    pub(super) path: String,
+    pub(super) expect: Vec<u16>,
+    pub(super) interval: Span,
+    pub(super) rise: u32,
+    pub(super) fall: u32,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Timeouts {
+    pub(super) connect: Span,
+    pub(super) client: Span,
+    pub(super) server: Span,
+    pub(super) hung: Span,
+}
+
 impl Default for Raw {
     fn default() -> Self {
         Self {
@@ -81,6 +122,7 @@ impl Default for Raw {
             store: Store::default(),
             session: Session::default(),
             nodes: Nodes::default(),
+            balancer: Balancer::default(),
         }
     }
 }
@@ -131,6 +173,43 @@ impl Default for Nodes {
     }
 }
 
+impl Default for Balancer {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            stats: SocketAddr::from((Ipv4Addr::LOCALHOST, 8404)),
+            stick: Stick::Route,
+            algorithm: Algorithm::RoundRobin,
+            check: Check::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            path: "/.seawall/health".to_owned(),
+            expect: vec![200],
+            interval: Span(Duration::from_secs(2)),
+            rise: 2,
+            fall: 3,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            connect: seconds(5),
+            client: seconds(50),
+            server: seconds(50),
+            hung: seconds(2),
+        }
+    }
+}
+
 impl Raw {
     /// Reads a file; what it leaves out has its default.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -150,7 +229,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3)] {
+        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3), ("balancer", 6)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -3,11 +3,15 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::Child;
-use crate::{cli::UpArgs, config::Settings, node::cores};
+use crate::{
+    cli::{Stick, UpArgs},
+    config::Settings,
+    node::cores,
+};
 
 /// The processes of a cluster on this machine.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ impl Plan {
         if settings.node_port.checked_add(settings.nodes - 1).is_none() {
             return Err("--node-port: the last node's port would exceed 65535".to_owned());
         }
+        args.front.apply(&mut settings.balancer);
         Ok(Self {
             settings,
             config: args.config.config.clone(),
@@ -49,7 +54,8 @@ impl Plan {
 
     /// Where the cluster must answer before it is ready.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes().map(|(_, address)| address).collect()
+        let nodes = self.nodes().map(|(_, address)| address);
+        nodes.chain([self.settings.balancer.listen]).collect()
     }
 
     /// Says plainly that a port is taken, before anything is started.
@@ -59,6 +65,15 @@ impl Plan {
                 format!(
                     "{name} cannot listen on {address}: {error}; end what uses the port, or choose \
                      another with --node-port"
+                )
+            })?;
+        }
+        let front = &self.settings.balancer;
+        for (option, address) in [("--http", front.listen), ("--stats", front.stats)] {
+            TcpListener::bind(address).map_err(|error| {
+                format!(
+                    "the balancer cannot listen on {address}: {error}; end what uses the port, or \
+                     choose another with {option}"
                 )
             })?;
         }
@@ -98,7 +113,27 @@ impl Plan {
             child.environment("SEAWALL_STORE_URL", &self.store_url());
             child
         };
-        Ok(self.nodes().map(child).collect())
+        let nodes = self.nodes().map(child);
+        Ok(nodes.chain([self.balancer(&program)]).collect())
+    }
+
+    fn balancer(&self, program: &Path) -> Child {
+        let front = &self.settings.balancer;
+        let mut child = Child::new("balancer", program);
+        child
+            .argument("--log", &self.log)
+            .word("balance")
+            .word("--parent-pipe");
+        child.argument("--http", &front.listen.to_string());
+        child.argument("--stats", &front.stats.to_string());
+        child.argument("--stick", Stick::word(front.sticky));
+        if let Some(config) = &self.config {
+            child.argument("--config", &config.display().to_string());
+        }
+        for (name, address) in self.nodes() {
+            child.argument("--server", &format!("{name}={address}"));
+        }
+        child
     }
 
     fn store_url(&self) -> String {
@@ -111,7 +146,10 @@ impl Plan {
 
     /// What the person at the terminal gets to read when all is ready.
     pub(super) fn welcome(&self) -> String {
+        let front = &self.settings.balancer;
         let mut text = String::from("Seawall is up.\n");
+        text += &format!("  page   http://{}/session-test/\n", front.listen);
+        text += &format!("  stats  http://{}/stats\n", front.stats);
         for (name, address) in self.nodes() {
             text += &format!("  {name}  http://{address}/session-test/\n");
         }

@@ -1,0 +1,197 @@
+//! A balancer from its sockets to its end.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Instant,
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
+use quick_cache::sync::Cache;
+use seawall_net::{BindError, Listeners, ServeLimits, Shutdown, Workers, WorkersError, serve};
+
+use crate::{
+    body::ResponseBody, check, config::BalancerConfig, forward::Worker, server::Server, stats,
+};
+
+/// How many clients that had to move are remembered.
+const MOVED_LIMIT: usize = 100_000;
+
+/// Why a balancer did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum BalancerError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A setting is wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// The threads could not be started, or one of them failed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: BalancerConfig,
+    pub(crate) servers: Vec<Arc<Server>>,
+    /// With prefix cookies: where clients went whose cookie names another server.
+    pub(crate) moved: Cache<Box<str>, usize>,
+    pub(crate) requests: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) started: Instant,
+}
+
+/// A balancer that has its addresses and does not serve yet.
+#[derive(Debug)]
+pub struct Balancer {
+    config: BalancerConfig,
+    listeners: Listeners,
+    stats: Listeners,
+}
+
+impl Balancer {
+    /// Checks the settings and takes the addresses. Nothing is answered yet.
+    ///
+    /// # Errors
+    /// [`BalancerError`] says what is wrong and what to do.
+    pub fn bind(config: BalancerConfig) -> Result<Self, BalancerError> {
+        validate(&config).map_err(BalancerError::Settings)?;
+        let listeners = Listeners::bind(config.listen, config.workers.max(1))?;
+        let stats = Listeners::bind(config.stats, 1)?;
+        Ok(Self {
+            config,
+            listeners,
+            stats,
+        })
+    }
+
+    /// Where clients connect, with the real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listeners.local_addr()
+    }
+
+    /// Where the statistics are, with the real port.
+    #[must_use]
+    pub fn stats_addr(&self) -> SocketAddr {
+        self.stats.local_addr()
+    }
+
+    /// Serves until `shutdown`, then finishes what is in flight. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`BalancerError::Workers`] when a thread cannot be started or fails.
+    pub fn run(self, shutdown: Shutdown) -> Result<(), BalancerError> {
+        let servers = self
+            .config
+            .servers
+            .iter()
+            .cloned()
+            .map(Server::new)
+            .map(Arc::new)
+            .collect();
+        let shared = Arc::new(Shared {
+            servers,
+            moved: Cache::new(MOVED_LIMIT),
+            requests: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            started: Instant::now(),
+            config: self.config,
+        });
+        let workers = shared.config.workers.max(1);
+        let listeners = Mutex::new(self.listeners.into_vec());
+        let stats = Mutex::new(self.stats.into_vec());
+        let threads = Workers::spawn("balancer", workers, move |index| {
+            let listener = listeners.lock().expect("no worker panicked here").pop();
+            let stats = stats.lock().expect("no worker panicked here").pop();
+            let (shared, shutdown) = (shared.clone(), shutdown.clone());
+            async move {
+                if let Some(stats) = stats {
+                    start_beside(&shared, &shutdown, stats, index);
+                }
+                let limits = shared.config.limits.clone();
+                let worker = Rc::new(Worker::new(shared));
+                let listener = listener.expect("one listener for each worker");
+                let make_service = |client| Connection {
+                    worker: worker.clone(),
+                    client,
+                };
+                if let Err(error) = serve(listener, limits, shutdown, make_service).await {
+                    tracing::error!(%error, "the listener failed");
+                }
+            }
+        })?;
+        Ok(threads.join()?)
+    }
+}
+
+/// Starts what runs beside the requests, in one worker: the checks and the statistics.
+fn start_beside(
+    shared: &Arc<Shared>,
+    shutdown: &Shutdown,
+    listener: std::net::TcpListener,
+    index: usize,
+) {
+    tracing::debug!(worker = index, "runs the checks");
+    let check = Arc::new(shared.config.check.clone());
+    for server in &shared.servers {
+        tokio::task::spawn_local(check::keep_checking(server.clone(), check.clone()));
+    }
+    let (shared, shutdown) = (shared.clone(), shutdown.clone());
+    tokio::task::spawn_local(async move {
+        let make_service = |_| stats::Statistics::new(shared.clone());
+        let limits = ServeLimits::default();
+        if let Err(error) = serve(listener, limits, shutdown, make_service).await {
+            tracing::error!(%error, "the statistics' listener failed");
+        }
+    });
+}
+
+fn validate(config: &BalancerConfig) -> Result<(), String> {
+    if config.servers.is_empty() {
+        return Err("a balancer needs at least one server; name one with --server".to_owned());
+    }
+    let mut names = std::collections::HashSet::new();
+    for server in &config.servers {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if server.name.is_empty() || !server.name.bytes().all(plain) {
+            return Err(format!(
+                "server name {:?}: use letters, digits, - and _",
+                server.name
+            ));
+        }
+        if !names.insert(&server.name) {
+            return Err(format!(
+                "two servers are named {:?}; names are unique",
+                server.name
+            ));
+        }
+        if server.weight > 256 {
+            return Err(format!("server {}: weights go from 0 to 256", server.name));
+        }
+    }
+    Ok(())
+}
+
+/// The service of one client's connection.
+struct Connection {
+    worker: Rc<Worker>,
+    client: SocketAddr,
+}
+
+impl Service<Request<Incoming>> for Connection {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (worker, client) = (self.worker.clone(), self.client);
+        Box::pin(async move { Ok(worker.respond(request, client).await) })
+    }
+}

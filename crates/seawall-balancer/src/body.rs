@@ -1,0 +1,145 @@
+//! The bodies that pass through.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use seawall_net::BoxError;
+use tokio::time::{Instant, Sleep};
+
+use crate::pool::Lease;
+
+/// A request's body on its way to a server.
+#[derive(Debug, Default)]
+pub(crate) enum RequestBody {
+    /// There is none, so the request can be sent again.
+    #[default]
+    Empty,
+    /// The client's, which can be read once.
+    Client(Incoming),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Client(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body) => body.size_hint(),
+        }
+    }
+}
+
+pin_project! {
+    /// A response's body on its way to the client.
+    #[project = ResponseBodyProjection]
+    #[derive(Debug)]
+    pub(crate) enum ResponseBody {
+        /// All of it is here.
+        Whole { #[pin] body: Full<Bytes> },
+        /// The server is still sending. An error on its side ends the client's connection, so that
+        /// a part never looks like the whole.
+        Passing {
+            #[pin] body: Incoming,
+            #[pin] stalled: Sleep,
+            limit: Duration,
+            lease: Option<Lease>,
+        },
+    }
+}
+
+impl ResponseBody {
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole {
+            body: Full::new(bytes.into()),
+        }
+    }
+
+    /// Passes the server's body on; `lease` gives the connection back when all of it has passed.
+    pub(crate) fn passing(body: Incoming, lease: Lease, limit: Duration) -> Self {
+        let stalled = tokio::time::sleep(limit);
+        Self::Passing {
+            body,
+            stalled,
+            limit,
+            lease: Some(lease),
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project() {
+            ResponseBodyProjection::Whole { body } => {
+                body.poll_frame(context).map_err(|never| match never {})
+            }
+            ResponseBodyProjection::Passing {
+                body,
+                mut stalled,
+                limit,
+                lease,
+            } => {
+                let Poll::Ready(frame) = body.poll_frame(context) else {
+                    ready!(stalled.poll(context));
+                    return Poll::Ready(Some(Err("the server stopped sending".into())));
+                };
+                match &frame {
+                    None => {
+                        if let Some(lease) = lease.take() {
+                            lease.give_back();
+                        }
+                    }
+                    Some(Ok(_)) => stalled.as_mut().reset(Instant::now() + *limit),
+                    Some(Err(_)) => drop(lease.take()),
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole { body } => body.is_end_stream(),
+            // The last poll gives the connection back, so it must come.
+            Self::Passing { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole { body } => body.size_hint(),
+            Self::Passing { body, .. } => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The health checks: one task for each server, in one worker, for all workers.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    config::CheckConfig,
+    health::{Health, Status},
+    server::{Server, count},
+};
+
+/// The most bytes of an answer that are looked at.
+const BODY_LIMIT: usize = 16 * 1024;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CheckResult {
+    passed: bool,
+    draining: bool,
+    code: Option<u16>,
+    detail: String,
+}
+
+/// Checks one server for as long as the balancer runs.
+pub(crate) async fn keep_checking(server: Arc<Server>, config: Arc<CheckConfig>) {
+    let mut health = Health::new(config.rise, config.fall);
+    loop {
+        let started = Instant::now();
+        let result = check(&server, &config).await;
+        note(&server, &mut health, &result, started.elapsed());
+        let fast = health.is_changing() || server.is_suspect();
+        let pause = if fast {
+            config.fast_interval
+        } else {
+            config.interval
+        };
+        // A server that has just been found suspect is looked at without delay, but not without
+        // end: its checks stay apart by the fast interval at least.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = server.check_now.notified(), if !fast => {}
+        }
+    }
+}
+
+fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Duration) {
+    let counters = &server.counters;
+    counters
+        .check_micros
+        .store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    counters
+        .check_code
+        .store(u64::from(result.code.unwrap_or(0)), Relaxed);
+    if result.code.is_some() {
+        server.answered();
+    }
+    if result.passed {
+        server.clear_suspicion();
+    } else {
+        count(&counters.failed_checks);
+    }
+    if server.is_draining() != result.draining {
+        server.set_draining(result.draining);
+        tracing::info!(server = %server.config.name, draining = result.draining, "drain");
+    }
+    let Some(status) = health.observe(result.passed) else {
+        return;
+    };
+    server.set_status(status);
+    match status {
+        Status::Up => tracing::info!(server = %server.config.name, "server is up"),
+        _ => tracing::warn!(server = %server.config.name, reason = result.detail, "server is down"),
+    }
+}
+
+async fn check(server: &Server, config: &CheckConfig) -> CheckResult {
+    let answer = timeout(config.timeout, ask(server.config.address, &config.path)).await;
+    match answer {
+        Ok(Ok((status, body))) => judge(status, &body, &config.expected),
+        Ok(Err(error)) => CheckResult::failed(error.to_string()),
+        Err(_) => CheckResult::failed(format!("no answer within {:?}", config.timeout)),
+    }
+}
+
+impl CheckResult {
+    fn failed(detail: String) -> Self {
+        Self {
+            passed: false,
+            draining: false,
+            code: None,
+            detail,
+        }
+    }
+}
+
+/// What an answer says. A node of Seawall says which part is sick: when it is the store, all nodes
+/// are as sick as this one, and taking them out would take the site away.
+fn judge(status: StatusCode, body: &[u8], expected: &[u16]) -> CheckResult {
+    let report: Value = serde_json::from_slice(body).unwrap_or_default();
+    let draining = report["draining"] == true;
+    let store_is_sick = report["store"] == "down";
+    let passed = expected.contains(&status.as_u16()) || draining || store_is_sick;
+    let detail = format!("it answers {status}");
+    CheckResult {
+        passed,
+        draining,
+        code: Some(status.as_u16()),
+        detail,
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), BoxError> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::task::spawn_local(connection);
+    let request = Request::get(path)
+        .header(header::HOST, address.to_string())
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    // A page that is too long, or cut off, still has its status.
+    let body = Limited::new(response.into_body(), BODY_LIMIT)
+        .collect()
+        .await;
+    connection.abort();
+    Ok((
+        status,
+        body.map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, body: &str) -> (bool, bool) {
+        let result = judge(
+            StatusCode::from_u16(status).unwrap(),
+            body.as_bytes(),
+            &[200],
+        );
+        (result.passed, result.draining)
+    }
+
+    #[test]
+    fn a_sick_store_is_not_a_sick_server() {
+        assert_eq!(
+            judged(200, r#"{"store":"up","draining":false}"#),
+            (true, false)
+        );
+        assert_eq!(
+            judged(503, r#"{"store":"down","draining":false}"#),
+            (true, false)
+        );
+        assert_eq!(
+            judged(503, r#"{"store":"up","draining":true}"#),
+            (true, true)
+        );
+        assert_eq!(
+            judged(503, r#"{"store":"up","draining":false}"#),
+            (false, false)
+        );
+    }
+
+    #[test]
+    fn other_servers_are_judged_by_their_status() {
+        assert_eq!(judged(200, "<h1>Jetty</h1>"), (true, false));
+        assert_eq!(judged(500, "{"), (false, false));
+        assert_eq!(judged(404, ""), (false, false));
+    }
+}

@@ -1,0 +1,428 @@
+//! A request on its way through the balancer.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1::SendRequest},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    balancer::Shared,
+    body::{RequestBody, ResponseBody},
+    config::StickyMode,
+    headers,
+    pick::{Candidate, Picker, Tier},
+    pool::{Lease, Pool},
+    respond,
+    server::{Server, count},
+    sticky, tunnel,
+};
+
+/// Answers up to this size are taken in whole before the client gets them, when the request can be
+/// sent again: so a server that dies in the middle of one is not seen.
+const BUFFERED_BYTES: u64 = 64 * 1024;
+
+/// One worker's side of the balancer.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    pool: Pool,
+    picker: RefCell<Picker>,
+}
+
+/// Why a try at one server gave no answer.
+enum Failure {
+    /// It did not take the request: nothing can have happened.
+    NotSent {
+        parts: Box<Parts>,
+        body: RequestBody,
+    },
+    /// It may have taken the request. Hung servers are told apart for the counters.
+    Lost { hung: bool },
+}
+
+/// What is needed to send a request again.
+struct Again {
+    parts: Parts,
+}
+
+/// Counts a request at a server while it lives.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(server: &'a Server) -> Self {
+        let now = server.in_flight.fetch_add(1, Relaxed) + 1;
+        server.counters.in_flight_max.fetch_max(now, Relaxed);
+        Self(&server.in_flight)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let pool = Pool::new(shared.servers.len());
+        Self {
+            shared,
+            pool,
+            picker: RefCell::default(),
+        }
+    }
+
+    /// Answers one request of a client.
+    pub(crate) async fn respond(
+        &self,
+        mut request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Response<ResponseBody> {
+        count(&self.shared.requests);
+        if let Some(sentence) = headers::refusal(&request) {
+            count(&self.shared.refused);
+            return respond::problem(StatusCode::BAD_REQUEST, sentence);
+        }
+        let upgrade = headers::upgrade(request.headers());
+        let config = &self.shared.config;
+        let wanted = self.wanted(request.headers());
+        let session = (config.sticky == StickyMode::Prefix)
+            .then(|| sticky::session_value(request.headers(), &config.cookie).map(str::to_owned))
+            .flatten();
+        let request_headers = request.headers_mut();
+        headers::strip_hop_by_hop(request_headers);
+        headers::add_forwarded(request_headers, client.ip());
+        sticky::strip_request(request_headers, config.sticky, &config.cookie);
+        let client_upgrade = upgrade.map(|protocol| {
+            tunnel::ask(request.headers_mut(), protocol);
+            hyper::upgrade::on(&mut request)
+        });
+        let (parts, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Client(body)
+        };
+        match self.forward(parts, body, wanted).await {
+            Ok((response, server)) => {
+                let directed = wanted == Some(server);
+                if let Some(session) = session.filter(|_| !directed) {
+                    self.shared.moved.insert(session.into(), server);
+                }
+                self.finish(response, server, directed, client_upgrade)
+            }
+            Err(response) => response,
+        }
+    }
+
+    /// The server that the client's cookie leads to.
+    fn wanted(&self, headers: &http::HeaderMap) -> Option<usize> {
+        let config = &self.shared.config;
+        let named = sticky::wanted(headers, config.sticky, &config.cookie)?;
+        let named = self
+            .shared
+            .servers
+            .iter()
+            .position(|server| &*server.config.name == named);
+        if config.sticky != StickyMode::Prefix {
+            return named;
+        }
+        // The session cookie of a client that had to move still names its first server.
+        let session = sticky::session_value(headers, &config.cookie)?;
+        self.shared.moved.get(session).or(named)
+    }
+
+    /// Tries servers until one answers. The error is what the client gets when none does.
+    async fn forward(
+        &self,
+        parts: Parts,
+        body: RequestBody,
+        wanted: Option<usize>,
+    ) -> Result<(Response<ResponseBody>, usize), Response<ResponseBody>> {
+        let repeatable = headers::is_safe(&parts.method) && matches!(body, RequestBody::Empty);
+        let mut next = Some((Box::new(parts), body));
+        let mut tried = vec![false; self.shared.servers.len()];
+        let mut hung_before = false;
+        while let Some((parts, body)) = next.take() {
+            let Some(index) = self.pick(wanted, &tried) else {
+                return Err(give_up(hung_before));
+            };
+            let server = &self.shared.servers[index];
+            if tried.contains(&true) {
+                count(&server.counters.redispatches);
+            }
+            tried[index] = true;
+            let again = repeatable.then(|| Again {
+                parts: (*parts).clone(),
+            });
+            let _in_flight = InFlight::enter(server);
+            count(&server.counters.requests);
+            match self.send(index, *parts, body, again.is_some()).await {
+                Ok(response) => return Ok((response, index)),
+                Err(Failure::NotSent { parts, body }) => {
+                    count(&server.counters.connect_errors);
+                    server.suspect();
+                    next = Some((parts, body));
+                }
+                Err(Failure::Lost { hung }) => {
+                    count(&server.counters.response_errors);
+                    server.suspect();
+                    hung_before |= hung;
+                    next = again.map(|again| (Box::new(again.parts), RequestBody::Empty));
+                }
+            }
+            count(&server.counters.retries);
+        }
+        Err(lost(hung_before))
+    }
+
+    fn pick(&self, wanted: Option<usize>, tried: &[bool]) -> Option<usize> {
+        let candidate = |(server, tried): (&Arc<Server>, &bool)| Candidate {
+            weight: server.config.weight,
+            in_flight: server.in_flight.load(Relaxed),
+            tier: if *tried {
+                Tier::Tried
+            } else {
+                Tier::of(server.status(), server.is_suspect(), server.is_draining())
+            },
+        };
+        let candidates: Vec<_> = self
+            .shared
+            .servers
+            .iter()
+            .zip(tried)
+            .map(candidate)
+            .collect();
+        self.picker
+            .borrow_mut()
+            .pick(&candidates, wanted, self.shared.config.algorithm)
+    }
+
+    /// Sends a request to one server and awaits its answer.
+    async fn send(
+        &self,
+        index: usize,
+        parts: Parts,
+        body: RequestBody,
+        repeatable: bool,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let server = &self.shared.servers[index];
+        let timeouts = &self.shared.config.timeouts;
+        let (mut parts, mut body) = (parts, body);
+        loop {
+            let lease = match self.pool.reuse(index).await {
+                Some(lease) => lease,
+                None => {
+                    let address = server.config.address;
+                    match self.pool.connect(index, address, timeouts.connect).await {
+                        Ok(lease) => lease,
+                        Err(_) => {
+                            return Err(Failure::NotSent {
+                                parts: Box::new(parts),
+                                body,
+                            });
+                        }
+                    }
+                }
+            };
+            let Lease { reused, .. } = lease;
+            let copy = (repeatable && reused).then(|| parts.clone());
+            match self.exchange(index, lease, parts, body, repeatable).await {
+                // The server closed the idle connection just then. That says nothing about it:
+                // try again on another connection, while there is nothing to be done twice.
+                Err(Failure::NotSent {
+                    parts: unsent,
+                    body: unsent_body,
+                }) if reused => {
+                    (parts, body) = (*unsent, unsent_body);
+                }
+                Err(Failure::Lost { hung: false }) if copy.is_some() => {
+                    let Some(copied) = copy else {
+                        return Err(Failure::Lost { hung: false });
+                    };
+                    (parts, body) = (copied, RequestBody::Empty);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        index: usize,
+        mut lease: Lease,
+        parts: Parts,
+        body: RequestBody,
+        repeatable: bool,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let server = &self.shared.servers[index];
+        if let Some(length) = content_length(&parts.headers) {
+            server.counters.bytes_in.fetch_add(length, Relaxed);
+        }
+        let request = Request::from_parts(parts, body);
+        let response = match self
+            .answer(server, &mut lease.sender, request, repeatable)
+            .await
+        {
+            Ok(response) => response,
+            Err(failure) => {
+                if matches!(failure, Failure::Lost { hung: true }) {
+                    self.pool.clear(index);
+                }
+                return Err(failure);
+            }
+        };
+        server.answered();
+        let (parts, incoming) = response.into_parts();
+        let class = usize::from(parts.status.as_u16() / 100).clamp(1, 5) - 1;
+        count(&server.counters.responses[class]);
+        let length = content_length(&parts.headers);
+        if let Some(length) = length {
+            server.counters.bytes_out.fetch_add(length, Relaxed);
+        }
+        if repeatable && length.is_some_and(|length| length <= BUFFERED_BYTES) {
+            let limit = self.shared.config.timeouts.server;
+            let whole = tokio::time::timeout(limit, take_whole(incoming)).await;
+            let whole = whole.ok().flatten().ok_or(Failure::Lost { hung: false })?;
+            lease.give_back();
+            return Ok(Response::from_parts(parts, ResponseBody::whole(whole)));
+        }
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            let response = Response::from_parts(parts, incoming);
+            return Ok(tunnel::keep_upgrade(response));
+        }
+        let limit = self.shared.config.timeouts.server;
+        let body = ResponseBody::passing(incoming, lease, limit);
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// The head of the server's answer. A server that is hung is left before its time is up.
+    async fn answer(
+        &self,
+        server: &Server,
+        sender: &mut SendRequest<RequestBody>,
+        request: Request<RequestBody>,
+        repeatable: bool,
+    ) -> Result<Response<Incoming>, Failure> {
+        let timeouts = &self.shared.config.timeouts;
+        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        let deadline = Instant::now() + timeouts.server;
+        loop {
+            let sent = std::time::Instant::now();
+            // Half-way the server is asked for a sign of life, so that one which lives has given
+            // one when the time is up.
+            let half = (Instant::now() + timeouts.hung / 2).min(deadline);
+            if let Ok(answered) = timeout_at(half, &mut answer).await {
+                return answered.map_err(failure);
+            }
+            server.check_now.notify_one();
+            let end = if repeatable {
+                (half + timeouts.hung / 2).min(deadline)
+            } else {
+                deadline
+            };
+            if let Ok(answered) = timeout_at(end, &mut answer).await {
+                return answered.map_err(failure);
+            }
+            // A slow page on a server that answers others is waited for.
+            if end == deadline || !server.answered_since(sent) {
+                return Err(Failure::Lost { hung: true });
+            }
+        }
+    }
+
+    /// What the client gets: without what is for one connection only, with its server's name.
+    fn finish(
+        &self,
+        mut response: Response<ResponseBody>,
+        server: usize,
+        directed: bool,
+        client_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    ) -> Response<ResponseBody> {
+        let config = &self.shared.config;
+        let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocol = response.headers().get(http::header::UPGRADE).cloned();
+        headers::strip_hop_by_hop(response.headers_mut());
+        let name = &self.shared.servers[server].config.name;
+        sticky::mark_response(
+            response.headers_mut(),
+            config.sticky,
+            &config.cookie,
+            name,
+            directed,
+        );
+        if !switching {
+            return response;
+        }
+        match (client_upgrade, protocol) {
+            (Some(client), Some(protocol)) => {
+                tunnel::ask(response.headers_mut(), protocol);
+                tunnel::open(client, &mut response, config.timeouts.tunnel);
+                response
+            }
+            _ => respond::problem(
+                StatusCode::BAD_GATEWAY,
+                "The server switched protocols unasked.",
+            ),
+        }
+    }
+}
+
+/// Whether the server can have taken the request.
+fn failure(mut error: TrySendError<Request<RequestBody>>) -> Failure {
+    match error.take_message() {
+        Some(request) => {
+            let (parts, body) = request.into_parts();
+            Failure::NotSent {
+                parts: Box::new(parts),
+                body,
+            }
+        }
+        None => Failure::Lost { hung: false },
+    }
+}
+
+async fn take_whole(body: Incoming) -> Option<Bytes> {
+    let limit = usize::try_from(BUFFERED_BYTES).unwrap_or(usize::MAX);
+    Limited::new(body, limit)
+        .collect()
+        .await
+        .ok()
+        .map(http_body_util::Collected::to_bytes)
+}
+
+fn content_length(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// No server is left to try, and none can have taken the request.
+fn give_up(hung: bool) -> Response<ResponseBody> {
+    if hung {
+        return lost(hung);
+    }
+    let sentence = "No server is available at the moment. Please try again shortly.";
+    respond::problem(StatusCode::SERVICE_UNAVAILABLE, sentence)
+}
+
+/// A server may have taken the request, and it must not be done twice.
+fn lost(hung: bool) -> Response<ResponseBody> {
+    if hung {
+        let sentence = "The server did not answer in time.";
+        return respond::problem(StatusCode::GATEWAY_TIMEOUT, sentence);
+    }
+    let sentence = "The server broke off. Whether it did what was asked is not known.";
+    respond::problem(StatusCode::BAD_GATEWAY, sentence)
+}

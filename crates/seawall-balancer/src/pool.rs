@@ -1,0 +1,111 @@
+//! One worker's open connections to the servers.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+
+/// The most idle connections that a worker keeps to one server.
+const IDLE_LIMIT: usize = 512;
+
+/// Connections that were idle for longer are not used again: servers close idle connections, and a
+/// request that meets the closing may be lost.
+const IDLE_AGE: Duration = Duration::from_secs(10);
+
+pub(crate) type Sender = SendRequest<RequestBody>;
+
+/// The idle connections to one server, with when each became idle.
+type Idle = Vec<(Instant, Sender)>;
+
+/// Idle connections, by the server's index; the last one used is taken first, so that what is not
+/// needed grows old and is closed by the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    idle: Rc<RefCell<Vec<Idle>>>,
+}
+
+/// A connection in use. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) sender: Sender,
+    server: usize,
+    pool: Pool,
+    /// The connection was idle before: the server may have closed it meanwhile.
+    pub(crate) reused: bool,
+}
+
+impl Lease {
+    /// Keeps the connection for another request.
+    pub(crate) fn give_back(self) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if let Some(idle) = idle.get_mut(self.server)
+            && idle.len() < IDLE_LIMIT
+            && !self.sender.is_closed()
+        {
+            idle.push((Instant::now(), self.sender));
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(servers: usize) -> Self {
+        let idle = (0..servers).map(|_| Vec::new()).collect();
+        Self {
+            idle: Rc::new(RefCell::new(idle)),
+        }
+    }
+
+    /// An idle connection that is still open, if there is one.
+    pub(crate) async fn reuse(&self, server: usize) -> Option<Lease> {
+        loop {
+            let (since, mut sender) = self.idle.borrow_mut().get_mut(server)?.pop()?;
+            if since.elapsed() < IDLE_AGE && sender.ready().await.is_ok() {
+                return Some(Lease {
+                    sender,
+                    server,
+                    pool: self.clone(),
+                    reused: true,
+                });
+            }
+        }
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect(
+        &self,
+        server: usize,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> std::io::Result<Lease> {
+        let connecting = async {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(std::io::Error::other)
+        };
+        let (sender, connection) = tokio::time::timeout(limit, connecting).await??;
+        tokio::task::spawn_local(connection.with_upgrades());
+        Ok(Lease {
+            sender,
+            server,
+            pool: self.clone(),
+            reused: false,
+        })
+    }
+
+    /// Forgets the idle connections to a server that hangs.
+    pub(crate) fn clear(&self, server: usize) {
+        if let Some(idle) = self.idle.borrow_mut().get_mut(server) {
+            idle.clear();
+        }
+    }
+}

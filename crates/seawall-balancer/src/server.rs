@@ -1,0 +1,136 @@
+//! A server as all workers see it: its state and its counters, all atomics.
+
+use std::{
+    sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use crate::{config::ServerConfig, health::Status};
+
+/// A server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) config: ServerConfig,
+    status: AtomicU8,
+    /// It refused or hung, and has not been checked since.
+    suspect: AtomicBool,
+    /// It asked for no new requests.
+    draining: AtomicBool,
+    started: Instant,
+    /// When it last answered anything, and when its status last changed, in ms after `started`.
+    answered_ms: AtomicU64,
+    changed_ms: AtomicU64,
+    pub(crate) in_flight: AtomicUsize,
+    /// Wakes the checker.
+    pub(crate) check_now: Notify,
+    pub(crate) counters: Counters,
+}
+
+/// What is counted for a server.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    pub(crate) in_flight_max: AtomicUsize,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) connect_errors: AtomicU64,
+    pub(crate) response_errors: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) redispatches: AtomicU64,
+    pub(crate) failed_checks: AtomicU64,
+    pub(crate) downs: AtomicU64,
+    pub(crate) check_micros: AtomicU64,
+    pub(crate) check_code: AtomicU64,
+    /// Responses by class: 1xx to 5xx.
+    pub(crate) responses: [AtomicU64; 5],
+}
+
+/// Counts one up.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Server {
+    pub(crate) fn new(config: ServerConfig) -> Self {
+        Self {
+            config,
+            status: AtomicU8::new(Status::Unknown as u8),
+            suspect: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            answered_ms: AtomicU64::new(0),
+            changed_ms: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            check_now: Notify::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        match self.status.load(SeqCst) {
+            status if status == Status::Up as u8 => Status::Up,
+            status if status == Status::Down as u8 => Status::Down,
+            _ => Status::Unknown,
+        }
+    }
+
+    pub(crate) fn set_status(&self, status: Status) {
+        self.status.store(status as u8, SeqCst);
+        self.changed_ms.store(self.clock_ms(), Relaxed);
+        if status == Status::Down {
+            count(&self.counters.downs);
+        }
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect.load(SeqCst)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(SeqCst)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, SeqCst);
+    }
+
+    /// Keeps requests away until the next good check, which is asked for now.
+    pub(crate) fn suspect(&self) {
+        if !self.suspect.swap(true, SeqCst) {
+            tracing::warn!(server = %self.config.name, "server refuses or hangs, checking it");
+        }
+        self.check_now.notify_one();
+    }
+
+    pub(crate) fn clear_suspicion(&self) {
+        self.suspect.store(false, SeqCst);
+    }
+
+    fn clock_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes note that the server answered something.
+    pub(crate) fn answered(&self) {
+        self.answered_ms.store(self.clock_ms(), Relaxed);
+    }
+
+    /// Whether the server has answered anybody since then.
+    pub(crate) fn answered_since(&self, then: Instant) -> bool {
+        let then = then.saturating_duration_since(self.started).as_millis();
+        u128::from(self.answered_ms.load(Relaxed)) > then
+    }
+
+    /// How long the status has been what it is.
+    pub(crate) fn unchanged_for(&self) -> Duration {
+        Duration::from_millis(
+            self.clock_ms()
+                .saturating_sub(self.changed_ms.load(Relaxed)),
+        )
+    }
+}

@@ -1,0 +1,88 @@
+//! `seawall balance`: the balancer.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use seawall_balancer::{Balancer, BalancerConfig, ServerConfig};
+use seawall_net::Shutdown;
+
+use crate::{
+    cli::BalanceArgs,
+    config::Settings,
+    node::{cores, end_on_signal},
+    parent,
+};
+
+/// Runs a balancer until it is asked to end.
+pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> {
+    let servers = if args.servers.is_empty() {
+        own_nodes(&settings)
+    } else {
+        args.servers.clone()
+    };
+    let workers = args.workers.unwrap_or_else(|| (cores() / 2).max(1));
+    let mut config = BalancerConfig {
+        servers,
+        workers,
+        ..settings.balancer
+    };
+    args.front.apply(&mut config);
+    let balancer = Balancer::bind(config).map_err(|error| error.to_string())?;
+    let shutdown = Shutdown::new();
+    if args.parent_pipe {
+        parent::end_with_parent(shutdown.clone());
+    }
+    end_on_signal(&shutdown)?;
+    let (address, stats) = (balancer.local_addr(), balancer.stats_addr());
+    tracing::info!(%address, %stats, "balancer serves");
+    balancer.run(shutdown).map_err(|error| error.to_string())?;
+    tracing::info!("balancer ended");
+    Ok(())
+}
+
+fn own_nodes(settings: &Settings) -> Vec<ServerConfig> {
+    let node = |index| ServerConfig {
+        name: format!("node{}", index + 1).into(),
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.node_port + index)),
+        weight: 1,
+    };
+    (0..settings.nodes).map(node).collect()
+}
+
+/// Reads `NAME=ADDRESS` or `NAME=ADDRESS,weight=N`.
+pub(crate) fn parse_server(text: &str) -> Result<ServerConfig, String> {
+    let (name, rest) = text.split_once('=').ok_or("write NAME=ADDRESS")?;
+    let (address, weight) = match rest.split_once(",weight=") {
+        Some((address, weight)) => {
+            let weight = weight
+                .parse()
+                .map_err(|_| format!("weight {weight:?} is no number"))?;
+            (address, weight)
+        }
+        None => (rest, 1),
+    };
+    let address = address
+        .parse()
+        .map_err(|_| format!("{address:?} is no address; write for example 127.0.0.1:8080"))?;
+    Ok(ServerConfig {
+        name: name.into(),
+        address,
+        weight,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read() {
+        let server = parse_server("node1=127.0.0.1:8080,weight=3").unwrap();
+        assert_eq!(
+            (&*server.name, server.address.port(), server.weight),
+            ("node1", 8080, 3)
+        );
+        for text in ["", "node1", "node1=nowhere", "node1=127.0.0.1:80,weight=x"] {
+            assert!(parse_server(text).is_err(), "{text}");
+        }
+    }
+}
