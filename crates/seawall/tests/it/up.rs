@@ -1,0 +1,111 @@
+//! `seawall up`, from its start to its end.
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+};
+
+use crate::cluster::{Cluster, get, seawall, session_cookie, until, visit_count};
+
+const PAGE: &str = "/session-test/";
+
+#[test]
+fn counts_go_on_over_alternating_nodes() {
+    let cluster = Cluster::start();
+    let (head, page) = get(cluster.front, PAGE, "").unwrap();
+    assert_eq!(visit_count(&page), Some(1));
+    let mut cookie = session_cookie(&head).unwrap();
+    for visit in 2..=21_u16 {
+        let (head, page) = get(cluster.node_port + visit % 2, PAGE, &cookie).unwrap();
+        assert_eq!(visit_count(&page), Some(u64::from(visit)));
+        cookie = session_cookie(&head).unwrap_or(cookie);
+    }
+    assert!(cluster.end(), "it ended with an error");
+}
+
+#[test]
+fn what_a_client_stores_is_escaped() {
+    let cluster = Cluster::start();
+    let path = format!("{PAGE}?message=%3Cscript%3Ealert(1)%3C/script%3E");
+    let (_, page) = get(cluster.front, &path, "").unwrap();
+    assert!(page.contains("&lt;script&gt;"), "{page}");
+    assert!(!page.contains("<script>"), "{page}");
+}
+
+#[test]
+fn forged_foreign_and_huge_cookies_get_a_fresh_session() {
+    let cluster = Cluster::start();
+    let huge = format!("JSESSIONID={}", "A".repeat(8_000));
+    let foreign = "JSESSIONID=node0abcdef.node1";
+    let forged = "JSESSIONID=AAAAAAAAAAAAAAAAAAAAAA.node1";
+    for cookie in [&huge, foreign, forged, "JSESSIONID=", "JSESSIONID=../../x"] {
+        let (head, page) = get(cluster.front, PAGE, cookie).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(visit_count(&page), Some(1));
+        assert_ne!(session_cookie(&head).unwrap(), cookie);
+    }
+}
+
+#[test]
+fn no_child_outlives_its_supervisor() {
+    let mut cluster = Cluster::start();
+    let nodes = [0, 1].map(|index| cluster.node_pid(index));
+    kill(cluster.supervisor_pid(), Signal::SIGKILL).unwrap();
+    cluster.reap();
+    for node in nodes {
+        until("the node ends", || {
+            (kill(node, None) == Err(Errno::ESRCH)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_before_anything_starts() {
+    let cluster = Cluster::start();
+    let data = cluster.folder.path().join("other");
+    let output = seawall()
+        .args([
+            "up",
+            "--node-port",
+            &cluster.node_port.to_string(),
+            "--data",
+        ])
+        .arg(&data)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error.contains("--node-port") && error.contains("node1"),
+        "{error}"
+    );
+    assert!(!data.exists(), "nothing was started");
+}
+
+#[test]
+fn nodes_share_a_postgresql_database_and_wait_for_it() {
+    let mut server = seawall_testing::TestPostgres::start();
+    let url = server.url().replace("seawall@", "seawall:hush@");
+    let cluster = Cluster::with(|up| {
+        up.env("SEAWALL_STORE_URL", url);
+    });
+    let (head, _) = get(cluster.front, PAGE, "").unwrap();
+    let cookie = session_cookie(&head).unwrap();
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", cluster.node_pid(0))).unwrap();
+    assert!(
+        !String::from_utf8_lossy(&arguments).contains("hush"),
+        "a password for all to see"
+    );
+    server.kill();
+    let (head, page) = get(cluster.node_port, PAGE, &cookie).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 503") && head.contains("retry-after"),
+        "{head}"
+    );
+    assert!(page.contains("not available"), "{page}");
+    server.start_again();
+    until("service returns", || {
+        let (_, page) = get(cluster.front, PAGE, &cookie)?;
+        visit_count(&page).filter(|count| *count >= 2)
+    });
+}
