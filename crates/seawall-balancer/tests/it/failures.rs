@@ -1,0 +1,123 @@
+//! Servers that refuse, break off and hang.
+
+use std::time::{Duration, Instant};
+
+use seawall_balancer::StickyMode;
+
+use crate::{
+    server::{Behaviour, Upstream},
+    support::{Running, exchange, status},
+};
+
+const POST: &str =
+    "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=1";
+
+fn two(first: Behaviour) -> (Upstream, Upstream, Running) {
+    let one = Upstream::start("one", first);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    let balancer = Running::start(&[&one, &two], StickyMode::Route);
+    (one, two, balancer)
+}
+
+#[test]
+fn a_refused_connection_goes_to_the_next_server_at_once_whatever_the_method() {
+    let (one, _two, balancer) = two(Behaviour::Echoes);
+    one.end();
+    for request in [
+        POST,
+        "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    ] {
+        let started = Instant::now();
+        let answer = exchange(balancer.port, request);
+        assert!(answer.contains("\r\n\r\ntwo\n"), "{answer}");
+        assert!(started.elapsed() < Duration::from_secs(1), "it waited");
+    }
+    balancer.until_state("DOWN", 1);
+}
+
+#[test]
+fn a_safe_request_that_is_broken_off_is_sent_to_another_server() {
+    for behaviour in [Behaviour::Closes, Behaviour::BreaksOff] {
+        let (_one, _two, balancer) = two(behaviour);
+        for _ in 0..6 {
+            let (head, body) = balancer.get("JSESSIONID=x.node1");
+            assert_eq!(status(&head), 200, "{behaviour:?}: {head}");
+            assert!(body.starts_with("two\n"), "{behaviour:?}: {body}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_may_have_taken_effect_is_not_sent_again() {
+    let (one, two, balancer) = two(Behaviour::Closes);
+    let request = POST.replace("Host: test", "Host: test\r\nCookie: JSESSIONID=x.node1");
+    let answer = exchange(balancer.port, &request);
+    assert_eq!(status(&answer), 502, "{answer}");
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 0));
+}
+
+#[test]
+fn a_hung_server_costs_one_deadline() {
+    let (one, _two, balancer) = two(Behaviour::Echoes);
+    one.behave(Behaviour::Hangs);
+    let started = Instant::now();
+    let (_, body) = balancer.get("JSESSIONID=x.node1");
+    assert!(body.starts_with("two\n"), "{body}");
+    let waited = started.elapsed();
+    assert!(
+        waited >= Duration::from_millis(300) && waited < Duration::from_secs(5),
+        "{waited:?}"
+    );
+    one.behave(Behaviour::Echoes);
+}
+
+#[test]
+fn a_slow_page_on_a_living_server_is_waited_for() {
+    let (one, _two, balancer) = two(Behaviour::Slow);
+    let (head, body) = balancer.get("JSESSIONID=x.node1");
+    assert_eq!(status(&head), 200);
+    assert!(body.starts_with("one\n"), "{body}");
+    assert_eq!(one.requests().len(), 1, "it was done twice");
+}
+
+#[test]
+fn without_any_server_the_client_is_told_so() {
+    let gone = Upstream::start("gone", Behaviour::Echoes);
+    gone.end();
+    let balancer = Running::unchecked(&[&gone], StickyMode::Route, |_| ());
+    let (head, body) = balancer.get("");
+    assert_eq!(status(&head), 503);
+    assert!(
+        head.contains("retry-after: 1") && body.contains("No server"),
+        "{head}\n{body}"
+    );
+}
+
+#[test]
+fn a_server_gets_no_traffic_before_its_first_good_check() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    two.answer_checks("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let balancer = Running::unchecked(&[&one, &two], StickyMode::Route, |_| ());
+    balancer.until_state("UP", 1);
+    for _ in 0..6 {
+        assert!(balancer.get("JSESSIONID=x.node2").1.starts_with("one\n"));
+    }
+    assert_eq!(two.requests().len(), 0);
+}
+
+#[test]
+fn a_sick_store_takes_no_server_out_and_a_drain_moves_clients() {
+    let (one, _two, balancer) = two(Behaviour::Echoes);
+    one.answer_checks(
+        "HTTP/1.1 503 No\r\nContent-Length: 33\r\n\r\n{\"store\":\"down\",\"draining\":false}",
+    );
+    for _ in 0..20 {
+        assert!(balancer.get("JSESSIONID=x.node1").1.starts_with("one\n"));
+    }
+    one.answer_checks(
+        "HTTP/1.1 503 No\r\nContent-Length: 30\r\n\r\n{\"store\":\"up\",\"draining\":true}",
+    );
+    balancer.until_state("DRAIN", 1);
+    assert!(balancer.get("JSESSIONID=x.node1").1.starts_with("two\n"));
+}

@@ -1,0 +1,77 @@
+//! Requests that two readers could understand differently, and what must not pass.
+
+use seawall_balancer::StickyMode;
+
+use crate::{
+    server::{Behaviour, Upstream},
+    support::{Running, exchange, status},
+};
+
+fn one() -> (Upstream, Running) {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    (one, balancer)
+}
+
+#[test]
+fn ambiguous_requests_are_refused() {
+    let (one, balancer) = one();
+    for fields in [
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3, 4",
+        "Content-Length: -1",
+        "Content-Length: +3",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Host: other",
+        "X-Folded: a\r\n b",
+        "Bad Name: x",
+    ] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{fields}\r\n\r\n0\r\n\r\n"
+        );
+        let answer = exchange(balancer.port, &request);
+        assert_eq!(status(&answer), 400, "{fields:?}: {answer:?}");
+    }
+    let no_host = exchange(balancer.port, "GET / HTTP/1.1\r\n\r\n");
+    assert!(no_host.starts_with("HTTP/1.1 400"), "{no_host}");
+    assert_eq!(
+        one.requests(),
+        [""; 0],
+        "nothing of that reached the server"
+    );
+}
+
+#[test]
+fn the_client_is_named_and_fields_of_one_connection_are_not_passed_on() {
+    let (one, balancer) = one();
+    let answer = exchange(
+        balancer.port,
+        "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 192.0.2.1\r\nKeep-Alive: 5\r\n\
+         X-Private: 1\r\nConnection: close, X-Private\r\n\r\n",
+    );
+    let request = one.requests().remove(0).to_lowercase();
+    assert!(
+        request.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("x-forwarded-proto: http\r\n"), "{request}");
+    assert!(
+        !request.contains("x-private") && !request.contains("keep-alive"),
+        "{request}"
+    );
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(!head.to_lowercase().contains("x-hop"), "{head}");
+}
+
+#[test]
+fn a_body_arrives_whole() {
+    let (one, balancer) = one();
+    let answer = exchange(
+        balancer.port,
+        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+    );
+    assert_eq!(status(&answer), 200);
+    assert!(one.requests()[0].ends_with("\r\n\r\nhello"));
+}

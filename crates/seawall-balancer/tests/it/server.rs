@@ -1,0 +1,155 @@
+//! A server behind the balancer: a thread that reads requests and does what it is told.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Breaks off in the middle of the answer's body.
+    BreaksOff,
+    /// Closes the connection after it has read the request.
+    Closes,
+    /// Answers with its name and what it was sent.
+    Echoes,
+    /// Never answers; its checks fail too.
+    Hangs,
+    /// Answers its checks, and pages only after a while.
+    Slow,
+    /// Switches to a protocol in which it sends back what it gets.
+    Switches,
+}
+
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: &'static str,
+    behaviour: Mutex<Behaviour>,
+    health: Mutex<&'static str>,
+    requests: Mutex<Vec<String>>,
+    ended: AtomicBool,
+}
+
+const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+impl Upstream {
+    pub(crate) fn start(name: &'static str, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            name,
+            behaviour: Mutex::new(behaviour),
+            health: Mutex::new(WELL),
+            requests: Mutex::default(),
+            ended: AtomicBool::new(false),
+        });
+        let accepting = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if accepting.ended.load(SeqCst) {
+                    return;
+                }
+                let shared = accepting.clone();
+                thread::spawn(move || drop(serve(&shared, stream.unwrap())));
+            }
+        });
+        Self { address, shared }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// What the checks get from now on.
+    pub(crate) fn answer_checks(&self, answer: &'static str) {
+        *self.shared.health.lock().unwrap() = answer;
+    }
+
+    /// The requests so far, without the checks: heads, and bodies after them.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// Refuses connections from now on.
+    pub(crate) fn end(&self) {
+        self.shared.ended.store(true, SeqCst);
+        // The listener is closed once it has woken up.
+        drop(TcpStream::connect(self.address));
+        while TcpStream::connect(self.address).is_ok() {
+            thread::yield_now();
+        }
+    }
+}
+
+fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut writer = stream;
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let behaviour = *shared.behaviour.lock().unwrap();
+        if behaviour == Behaviour::Hangs {
+            hang(shared);
+            return Ok(());
+        }
+        if head.starts_with("GET /.seawall/health ") {
+            writer.write_all(shared.health.lock().unwrap().as_bytes())?;
+            continue;
+        }
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        reader.read_exact(&mut body)?;
+        let request = format!("{head}{}", String::from_utf8_lossy(&body));
+        shared.requests.lock().unwrap().push(request.clone());
+        match behaviour {
+            Behaviour::BreaksOff => {
+                return writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf");
+            }
+            Behaviour::Closes | Behaviour::Hangs => return Ok(()),
+            Behaviour::Switches => return switch(reader, writer),
+            Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
+            Behaviour::Echoes => {}
+        }
+        let name = shared.name;
+        let body = format!("{name}\n{request}");
+        let length = body.len();
+        write!(
+            writer,
+            "HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=abc.{name}; Path=/; HttpOnly\r\n\
+             Connection: X-Hop\r\nX-Hop: 1\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+    }
+}
+
+/// Waits until the server is told to do something else.
+fn hang(shared: &Shared) {
+    while *shared.behaviour.lock().unwrap() == Behaviour::Hangs && !shared.ended.load(SeqCst) {
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn switch(mut reader: BufReader<TcpStream>, mut writer: TcpStream) -> std::io::Result<()> {
+    writer.write_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
+    )?;
+    std::io::copy(&mut reader, &mut writer).map(drop)
+}
