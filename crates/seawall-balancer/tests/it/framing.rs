@@ -34,7 +34,7 @@ fn ambiguous_requests_are_refused() {
         let answer = exchange(balancer.port, &request);
         assert_eq!(status(&answer), 400, "{fields:?}: {answer:?}");
     }
-    let no_host = exchange(balancer.port, "GET / HTTP/1.1\r\n\r\n");
+    let no_host = exchange(balancer.port, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert!(no_host.starts_with("HTTP/1.1 400"), "{no_host}");
     assert_eq!(
         one.requests(),
