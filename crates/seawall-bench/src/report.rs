@@ -8,7 +8,7 @@ use serde::Serialize;
 /// The longest latency that is told apart from longer ones.
 const HOUR_MICROS: u64 = 3_600_000_000;
 
-/// Whether the sessions were kept. See the [crate](crate) for what the words mean.
+/// Whether the sessions were kept. See the [crate] for what the words mean.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Acknowledged visits that are missing at the end, or counts that were given out twice.
