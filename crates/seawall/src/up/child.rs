@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::GRACE;
+use super::{GRACE, watch::Watch};
 
 /// The pauses before restarts: none at first, then longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -27,10 +27,11 @@ const WELL_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Child {
     name: String,
     command: Command,
+    watch: Watch,
 }
 
 impl Child {
-    pub(super) fn new(name: &str, program: &Path) -> Self {
+    pub(super) fn new(name: &str, program: &Path, watch: Watch) -> Self {
         let mut command = Command::new(program);
         // A group of its own: Ctrl-C at the terminal is for the supervisor, which then ends its
         // children in order. The pipe tells the child when the supervisor is gone.
@@ -42,6 +43,7 @@ impl Child {
         Self {
             name: name.to_owned(),
             command,
+            watch,
         }
     }
 
@@ -60,7 +62,7 @@ impl Child {
         self
     }
 
-    /// Runs the process, and runs it again whenever it ends, until `shutdown`.
+    /// Runs the process, and runs it again whenever it ends or hangs, until `shutdown`.
     pub(super) async fn keep_running(mut self, shutdown: Shutdown) -> Result<(), String> {
         let mut pause = Duration::ZERO;
         let mut has_been_well = false;
@@ -81,6 +83,11 @@ impl Child {
                         return Err(format!("{} does not start; its log above says why", self.name));
                     }
                     tracing::warn!(child = self.name, %status, "ended, restarting it");
+                }
+                () = self.watch.until_hung() => {
+                    // A hung node may hold a lock of the store, which only its end sets free.
+                    tracing::warn!(child = self.name, "answers no more, killing and restarting it");
+                    self.kill(process).await;
                 }
             }
             has_been_well = true;
@@ -113,9 +120,13 @@ impl Child {
         }
         if timeout(GRACE, process.wait()).await.is_err() {
             tracing::warn!(child = self.name, "did not end in time, killing it");
-            if let Err(error) = process.kill().await {
-                tracing::warn!(child = self.name, %error, "cannot be killed");
-            }
+            self.kill(process).await;
+        }
+    }
+
+    async fn kill(&self, mut process: Process) {
+        if let Err(error) = process.kill().await {
+            tracing::warn!(child = self.name, %error, "cannot be killed");
         }
     }
 }

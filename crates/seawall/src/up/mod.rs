@@ -3,6 +3,7 @@
 mod child;
 mod plan;
 mod ready;
+mod watch;
 
 use std::time::Duration;
 

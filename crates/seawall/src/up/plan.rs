@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Child;
+use super::{Child, watch::Watch};
 use crate::{
     cli::{Stick, UpArgs},
     config::Settings,
@@ -95,7 +95,8 @@ impl Plan {
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
         let workers = (cores() / usize::from(self.settings.nodes)).max(1);
         let child = |(name, address): (String, SocketAddr)| {
-            let mut child = Child::new(&name, &program);
+            let path = "/.seawall/health";
+            let mut child = Child::new(&name, &program, Watch { address, path });
             child.argument("--log", &self.log).word("node");
             child
                 .argument("--name", &name)
@@ -119,7 +120,11 @@ impl Plan {
 
     fn balancer(&self, program: &Path) -> Child {
         let front = &self.settings.balancer;
-        let mut child = Child::new("balancer", program);
+        let watch = Watch {
+            address: front.stats,
+            path: "/health",
+        };
+        let mut child = Child::new("balancer", program, watch);
         child
             .argument("--log", &self.log)
             .word("balance")

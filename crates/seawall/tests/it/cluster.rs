@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// No step of a test takes longer, even on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// How many sessions a load keeps busy.
+pub(crate) const SESSIONS: u64 = 32;
+
 pub(crate) fn seawall() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
     command.stdin(Stdio::null()).env_remove("SEAWALL_STORE_URL");
@@ -77,10 +80,6 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn page(&self) -> String {
-        format!("http://127.0.0.1:{}/session-test/", self.front)
-    }
-
     /// The process id of the first or the second node, once it answers.
     pub(crate) fn node_pid(&self, index: u16) -> Pid {
         let mut pid = None;
@@ -107,17 +106,27 @@ impl Cluster {
         self.supervisor.wait().unwrap();
     }
 
+    /// The processes of the cluster, without the supervisor.
+    pub(crate) fn children(&self) -> Vec<Pid> {
+        let supervisor = self.supervisor.id();
+        let list = format!("/proc/{supervisor}/task/{supervisor}/children");
+        let list = std::fs::read_to_string(list).unwrap();
+        let pids = list.split_whitespace().map(|pid| pid.parse().unwrap());
+        pids.map(Pid::from_raw).collect()
+    }
+
     /// Starts a load on the cluster's page.
     pub(crate) fn bench(&self, seconds: u32) -> Bench {
+        self.bench_at(self.front, seconds)
+    }
+
+    /// Starts a load on the page through any port.
+    pub(crate) fn bench_at(&self, port: u16, seconds: u32) -> Bench {
         let mut command = seawall();
-        command.args([
-            "bench",
-            &self.page(),
-            "--json",
-            "--duration",
-            &format!("{seconds}s"),
-        ]);
-        command.args(["--sessions", "32", "--connections", "8"]);
+        let page = format!("http://127.0.0.1:{port}/session-test/");
+        command.args(["bench", &page, "--json"]);
+        command.args(["--duration", &format!("{seconds}s")]);
+        command.args(["--sessions", &SESSIONS.to_string(), "--connections", "8"]);
         Bench {
             process: command.stdout(Stdio::piped()).spawn().unwrap(),
         }
@@ -154,7 +163,7 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
             return value;
         }
         assert!(Instant::now() < deadline, "it never happened that {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -4,4 +4,5 @@
 mod cluster;
 mod commands;
 mod failover;
+mod front;
 mod up;
