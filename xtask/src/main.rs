@@ -4,9 +4,9 @@
     reason = "a task tells the developer what it does"
 )]
 
+mod bench;
 mod command;
 mod licenses;
-
 mod setup;
 mod test;
 mod tidy;
@@ -17,6 +17,9 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
+    /// Measure against the real alternatives; prints Markdown tables.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Install what the tests need, or say what to install.
     Setup,
     /// Set up, then run every check and all tests.
@@ -34,6 +37,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
+        Task::Bench(bench) => bench::run(&bench),
         Task::Setup => setup::run(),
         Task::Test {
             skip_setup,

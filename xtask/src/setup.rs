@@ -29,11 +29,9 @@ pub(crate) fn run() -> Result<()> {
         println!("PostgreSQL: there");
         return Ok(());
     }
-    if is_root() && execute(&mut program("apt-get", &["--version"])).is_ok() {
+    if may_install() {
         println!("PostgreSQL: installing the distribution's package");
-        execute(&mut program("apt-get", &["update"]))?;
-        let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
-        execute(program("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        install(&["postgresql"])?;
     }
     if !has_postgresql() {
         bail!(
@@ -44,6 +42,22 @@ pub(crate) fn run() -> Result<()> {
     }
     println!("PostgreSQL: installed");
     Ok(())
+}
+
+/// Whether this is root on a system with Debian's packages.
+pub(crate) fn may_install() -> bool {
+    is_root() && execute(&mut program("apt-get", &["--version"])).is_ok()
+}
+
+/// Installs packages of the distribution.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    execute(&mut program("apt-get", &["update"]))?;
+    let mut install = program("apt-get", &["install", "--yes", "--no-install-recommends"]);
+    execute(
+        install
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
 }
 
 fn is_root() -> bool {

@@ -28,16 +28,31 @@ pub struct TestPostgres {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
+    fsync: &'static str,
     server: Option<Child>,
 }
 
 impl TestPostgres {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it answers. Its data survive [`kill`](Self::kill), but not a
+    /// loss of power, which makes it quicker.
     ///
     /// # Panics
     /// When the programs are not installed, or the server does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("fsync=off")
+    }
+
+    /// Starts a server that syncs each commit to the disk, as one in production does.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or the server does not start.
+    #[must_use]
+    pub fn start_durable() -> Self {
+        Self::start_with("fsync=on")
+    }
+
+    fn start_with(fsync: &'static str) -> Self {
         let programs = find_programs()
             .expect("PostgreSQL's initdb and postgres are not installed; run `cargo xtask setup`");
         let folder = TempDir::with_prefix("seawall-postgres-").expect("a temporary folder");
@@ -53,6 +68,7 @@ impl TestPostgres {
             folder,
             programs,
             port: free_port(),
+            fsync,
             server: None,
         };
         postgres.make_cluster();
@@ -101,6 +117,15 @@ impl TestPostgres {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The id of the server's first process.
+    ///
+    /// # Panics
+    /// When the server was killed.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").id()
+    }
+
     /// What the server has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -141,7 +166,7 @@ impl TestPostgres {
                 "-c",
                 "unix_socket_directories=",
             ])
-            .args(["-c", &format!("port={}", self.port), "-c", "fsync=off"])
+            .args(["-c", &format!("port={}", self.port), "-c", self.fsync])
             .process_group(0)
             .stdout(Stdio::null())
             .stderr(log)
