@@ -45,17 +45,30 @@ pub(crate) struct Worker {
 /// Why a try at one server gave no answer.
 enum Failure {
     /// It did not take the request: nothing can have happened.
-    NotSent {
-        parts: Box<Parts>,
-        body: RequestBody,
-    },
+    NotSent(Box<Outgoing>),
     /// It may have taken the request. Hung servers are told apart for the counters.
     Lost { hung: bool },
 }
 
-/// What is needed to send a request again.
-struct Again {
+/// A request that is about to be sent.
+struct Outgoing {
     parts: Parts,
+    body: RequestBody,
+}
+
+impl Outgoing {
+    /// Whether sending it twice does no harm, and can be done.
+    fn is_repeatable(&self) -> bool {
+        headers::is_safe(&self.parts.method) && matches!(self.body, RequestBody::Empty)
+    }
+
+    /// A repeatable request, from its head.
+    fn again(parts: &Parts) -> Box<Self> {
+        Box::new(Self {
+            parts: parts.clone(),
+            body: RequestBody::Empty,
+        })
+    }
 }
 
 /// Counts a request at a server while it lives.
@@ -116,7 +129,8 @@ impl Worker {
         } else {
             RequestBody::Client(body)
         };
-        match self.forward(parts, body, wanted).await {
+        let outgoing = Box::new(Outgoing { parts, body });
+        match self.forward(outgoing, wanted).await {
             Ok((response, server)) => {
                 let directed = wanted == Some(server);
                 if let Some(session) = session.filter(|_| !directed) {
@@ -148,15 +162,15 @@ impl Worker {
     /// Tries servers until one answers. The error is what the client gets when none does.
     async fn forward(
         &self,
-        parts: Parts,
-        body: RequestBody,
+        outgoing: Box<Outgoing>,
         wanted: Option<usize>,
     ) -> Result<(Response<ResponseBody>, usize), Response<ResponseBody>> {
-        let repeatable = headers::is_safe(&parts.method) && matches!(body, RequestBody::Empty);
-        let mut next = Some((Box::new(parts), body));
+        // The only copy, for the second try: a request that went out does not come back.
+        let head = outgoing.is_repeatable().then(|| outgoing.parts.clone());
+        let mut next = Some(outgoing);
         let mut tried = vec![false; self.shared.servers.len()];
         let mut hung_before = false;
-        while let Some((parts, body)) = next.take() {
+        while let Some(outgoing) = next.take() {
             let Some(index) = self.pick(wanted, &tried) else {
                 return Err(give_up(hung_before));
             };
@@ -165,23 +179,20 @@ impl Worker {
                 count(&server.counters.redispatches);
             }
             tried[index] = true;
-            let again = repeatable.then(|| Again {
-                parts: (*parts).clone(),
-            });
             let _in_flight = InFlight::enter(server);
             count(&server.counters.requests);
-            match self.send(index, *parts, body, again.is_some()).await {
+            match self.send(index, outgoing, head.as_ref()).await {
                 Ok(response) => return Ok((response, index)),
-                Err(Failure::NotSent { parts, body }) => {
+                Err(Failure::NotSent(outgoing)) => {
                     count(&server.counters.connect_errors);
                     server.suspect();
-                    next = Some((parts, body));
+                    next = Some(outgoing);
                 }
                 Err(Failure::Lost { hung }) => {
                     count(&server.counters.response_errors);
                     server.suspect();
                     hung_before |= hung;
-                    next = again.map(|again| (Box::new(again.parts), RequestBody::Empty));
+                    next = head.as_ref().map(Outgoing::again);
                 }
             }
             count(&server.counters.retries);
@@ -211,17 +222,16 @@ impl Worker {
             .pick(&candidates, wanted, self.shared.config.algorithm)
     }
 
-    /// Sends a request to one server and awaits its answer.
+    /// Sends a request to one server and awaits its answer. `head` is there when the request may be
+    /// sent again.
     async fn send(
         &self,
         index: usize,
-        parts: Parts,
-        body: RequestBody,
-        repeatable: bool,
+        mut outgoing: Box<Outgoing>,
+        head: Option<&Parts>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let server = &self.shared.servers[index];
         let timeouts = &self.shared.config.timeouts;
-        let (mut parts, mut body) = (parts, body);
         loop {
             let lease = match self.pool.reuse(index).await {
                 Some(lease) => lease,
@@ -229,31 +239,17 @@ impl Worker {
                     let address = server.config.address;
                     match self.pool.connect(index, address, timeouts.connect).await {
                         Ok(lease) => lease,
-                        Err(_) => {
-                            return Err(Failure::NotSent {
-                                parts: Box::new(parts),
-                                body,
-                            });
-                        }
+                        Err(_) => return Err(Failure::NotSent(outgoing)),
                     }
                 }
             };
             let Lease { reused, .. } = lease;
-            let copy = (repeatable && reused).then(|| parts.clone());
-            match self.exchange(index, lease, parts, body, repeatable).await {
+            match self.exchange(index, lease, *outgoing, head.is_some()).await {
                 // The server closed the idle connection just then. That says nothing about it:
                 // try again on another connection, while there is nothing to be done twice.
-                Err(Failure::NotSent {
-                    parts: unsent,
-                    body: unsent_body,
-                }) if reused => {
-                    (parts, body) = (*unsent, unsent_body);
-                }
-                Err(Failure::Lost { hung: false }) if copy.is_some() => {
-                    let Some(copied) = copy else {
-                        return Err(Failure::Lost { hung: false });
-                    };
-                    (parts, body) = (copied, RequestBody::Empty);
+                Err(Failure::NotSent(unsent)) if reused => outgoing = unsent,
+                Err(Failure::Lost { hung: false }) if reused && let Some(head) = head => {
+                    outgoing = Outgoing::again(head);
                 }
                 outcome => return outcome,
             }
@@ -264,15 +260,14 @@ impl Worker {
         &self,
         index: usize,
         mut lease: Lease,
-        parts: Parts,
-        body: RequestBody,
+        outgoing: Outgoing,
         repeatable: bool,
     ) -> Result<Response<ResponseBody>, Failure> {
         let server = &self.shared.servers[index];
-        if let Some(length) = content_length(&parts.headers) {
+        if let Some(length) = content_length(&outgoing.parts.headers) {
             server.counters.bytes_in.fetch_add(length, Relaxed);
         }
-        let request = Request::from_parts(parts, body);
+        let request = Request::from_parts(outgoing.parts, outgoing.body);
         let response = match self
             .answer(server, &mut lease.sender, request, repeatable)
             .await
@@ -386,10 +381,7 @@ fn failure(mut error: TrySendError<Request<RequestBody>>) -> Failure {
     match error.take_message() {
         Some(request) => {
             let (parts, body) = request.into_parts();
-            Failure::NotSent {
-                parts: Box::new(parts),
-                body,
-            }
+            Failure::NotSent(Box::new(Outgoing { parts, body }))
         }
         None => Failure::Lost { hung: false },
     }
