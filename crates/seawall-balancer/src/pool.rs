@@ -9,6 +9,7 @@ use std::{
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use seawall_net::SmallWrites;
 use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
@@ -88,7 +89,7 @@ impl Pool {
         let connecting = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            http1::handshake(TokioIo::new(stream))
+            http1::handshake(TokioIo::new(SmallWrites(stream)))
                 .await
                 .map_err(std::io::Error::other)
         };

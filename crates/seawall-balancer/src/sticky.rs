@@ -47,41 +47,51 @@ fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 /// Takes out of the request's cookies what is for the balancer only.
 pub(crate) fn strip_request(headers: &mut HeaderMap, mode: StickyMode, cookie: &str) {
-    let rewrite: &dyn Fn(&str) -> Option<String> = match mode {
-        StickyMode::Insert => &|pair| (!is_named(pair, INSERTED)).then(|| pair.to_owned()),
-        StickyMode::Prefix => &|pair| Some(without_prefix(pair, cookie)),
+    let strip = match mode {
+        StickyMode::Insert => without_inserted,
+        StickyMode::Prefix => without_prefix,
         StickyMode::None | StickyMode::Route => return,
     };
-    let rewritten: Vec<HeaderValue> = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|header| {
-            let Ok(text) = header.to_str() else {
-                return Some(header.clone());
-            };
-            let pairs: Vec<_> = text.split(';').map(str::trim).filter_map(rewrite).collect();
-            HeaderValue::try_from(pairs.join("; "))
-                .ok()
-                .filter(|value| !value.is_empty())
-        })
-        .collect();
-    headers.remove(COOKIE);
-    for value in rewritten {
-        headers.append(COOKIE, value);
+    let http::header::Entry::Occupied(mut entry) = headers.entry(COOKIE) else {
+        return;
+    };
+    for value in entry.iter_mut() {
+        let Ok(text) = value.to_str() else { continue };
+        let mut stripped = String::with_capacity(text.len());
+        for pair in text.split(';').map(str::trim) {
+            strip(pair, cookie, &mut stripped);
+        }
+        if let Ok(stripped) = HeaderValue::try_from(stripped) {
+            *value = stripped;
+        }
+    }
+    // A field without any cookie left is no field.
+    if entry.iter().all(HeaderValue::is_empty) {
+        entry.remove_entry_mult();
     }
 }
 
-fn is_named(pair: &str, name: &str) -> bool {
-    pair.split_once('=').is_some_and(|(key, _)| key == name)
+fn push(cookies: &mut String, pair: &[&str]) {
+    if !cookies.is_empty() {
+        cookies.push_str("; ");
+    }
+    pair.iter().for_each(|part| cookies.push_str(part));
 }
 
-fn without_prefix(pair: &str, cookie: &str) -> String {
-    match pair.split_once('=') {
-        Some((key, value)) if key == cookie => match value.split_once(PREFIX_DELIMITER) {
-            Some((_, own)) => format!("{key}={own}"),
-            None => pair.to_owned(),
-        },
-        _ => pair.to_owned(),
+fn without_inserted(pair: &str, _cookie: &str, cookies: &mut String) {
+    if pair.split_once('=').is_none_or(|(key, _)| key != INSERTED) {
+        push(cookies, &[pair]);
+    }
+}
+
+fn without_prefix(pair: &str, cookie: &str, cookies: &mut String) {
+    let own = pair
+        .split_once('=')
+        .filter(|(key, _)| *key == cookie)
+        .and_then(|(_, value)| value.split_once(PREFIX_DELIMITER));
+    match own {
+        Some((_, own)) => push(cookies, &[cookie, "=", own]),
+        None => push(cookies, &[pair]),
     }
 }
 

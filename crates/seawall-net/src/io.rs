@@ -10,13 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::connection::{Connection, Phase};
 use crate::framing::HeadScanner;
+use crate::small_writes::SmallWrites;
 
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: text/plain\r\ncontent-length: 53\r\n\r\n\
     408 Request Timeout: the request head came too slowly";
 
 pub(crate) struct ServerIo {
-    pub(crate) stream: TcpStream,
+    stream: SmallWrites<TcpStream>,
     pub(crate) connection: Connection,
     scanner: HeadScanner,
     /// Held as long as the socket is open, upgraded or not.
@@ -30,7 +31,7 @@ impl ServerIo {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
-            stream,
+            stream: SmallWrites(stream),
             connection,
             scanner: HeadScanner::new(),
             _permit: permit,
@@ -58,7 +59,7 @@ impl Drop for ServerIo {
     fn drop(&mut self) {
         if self.connection.is_timed_out() {
             // hyper only closes. A client that reads deserves to know why; best effort.
-            let _ = self.stream.try_write(TIMED_OUT);
+            let _ = self.stream.0.try_write(TIMED_OUT);
         }
     }
 }

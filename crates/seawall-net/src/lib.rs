@@ -8,12 +8,14 @@ mod io;
 mod listener;
 mod server;
 mod shutdown;
+mod small_writes;
 mod workers;
 
 pub use connection::{Connection, Served};
 pub use listener::{BindError, Listeners, listen};
 pub use server::{ServeLimits, serve, serve_connections};
 pub use shutdown::{Shutdown, Signal, wait_for_signal};
+pub use small_writes::SmallWrites;
 pub use workers::{Workers, WorkersError};
 
 /// A boxed error, as bodies and services of any kind give it.
