@@ -2,22 +2,22 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     net::SocketAddr,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::Poll,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1::SendRequest},
-};
-use tokio::time::{Instant, timeout_at};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     balancer::Shared,
@@ -25,7 +25,7 @@ use crate::{
     config::StickyMode,
     headers,
     pick::{Candidate, Picker, Tier},
-    pool::{Lease, Pool},
+    pool::{Lease, Pool, Upstream},
     respond,
     server::{Server, count},
     sticky, tunnel,
@@ -269,7 +269,7 @@ impl Worker {
         }
         let request = Request::from_parts(outgoing.parts, outgoing.body);
         let response = match self
-            .answer(server, &mut lease.sender, request, repeatable)
+            .answer(server, &mut lease.upstream, request, repeatable)
             .await
         {
             Ok(response) => response,
@@ -308,19 +308,21 @@ impl Worker {
     async fn answer(
         &self,
         server: &Server,
-        sender: &mut SendRequest<RequestBody>,
+        upstream: &mut Upstream,
         request: Request<RequestBody>,
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
         let timeouts = &self.shared.config.timeouts;
-        let mut answer = std::pin::pin!(sender.try_send_request(request));
-        let deadline = Instant::now() + timeouts.server;
+        let Upstream { sender, timer } = upstream;
+        let mut answer = pin!(sender.try_send_request(request));
+        let mut now = Instant::now();
+        let deadline = now + timeouts.server;
         loop {
-            let sent = std::time::Instant::now();
+            let sent = now;
             // Half-way the server is asked for a sign of life, so that one which lives has given
             // one when the time is up.
-            let half = (Instant::now() + timeouts.hung / 2).min(deadline);
-            if let Ok(answered) = timeout_at(half, &mut answer).await {
+            let half = (now + timeouts.hung / 2).min(deadline);
+            if let Some(answered) = until(timer.as_mut(), half, answer.as_mut()).await {
                 return answered.map_err(failure);
             }
             server.check_now.notify_one();
@@ -329,13 +331,14 @@ impl Worker {
             } else {
                 deadline
             };
-            if let Ok(answered) = timeout_at(end, &mut answer).await {
+            if let Some(answered) = until(timer.as_mut(), end, answer.as_mut()).await {
                 return answered.map_err(failure);
             }
             // A slow page on a server that answers others is waited for.
-            if end == deadline || !server.answered_since(sent) {
+            if end == deadline || !server.answered_since(sent.into_std()) {
                 return Err(Failure::Lost { hung: true });
             }
+            now = Instant::now();
         }
     }
 
@@ -374,6 +377,20 @@ impl Worker {
             ),
         }
     }
+}
+
+/// What comes of `future` before `end`, as `timer` tells it.
+async fn until<F: Future>(
+    mut timer: Pin<&mut Sleep>,
+    end: Instant,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
+    timer.as_mut().reset(end);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 /// Whether the server can have taken the request.

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use std::{
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use seawall_net::SmallWrites;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Sleep};
 
 use crate::body::RequestBody;
 
@@ -23,8 +24,16 @@ const IDLE_AGE: Duration = Duration::from_secs(10);
 
 pub(crate) type Sender = SendRequest<RequestBody>;
 
+/// A connection to a server, with the timer for its answers: to move a timer on costs much less
+/// than to make one for each request.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) sender: Sender,
+    pub(crate) timer: Pin<Box<Sleep>>,
+}
+
 /// The idle connections to one server, with when each became idle.
-type Idle = Vec<(Instant, Sender)>;
+type Idle = Vec<(Instant, Upstream)>;
 
 /// Idle connections, by the server's index; the last one used is taken first, so that what is not
 /// needed grows old and is closed by the server.
@@ -36,7 +45,7 @@ pub(crate) struct Pool {
 /// A connection in use. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: Sender,
+    pub(crate) upstream: Upstream,
     server: usize,
     pool: Pool,
     /// The connection was idle before: the server may have closed it meanwhile.
@@ -49,9 +58,9 @@ impl Lease {
         let mut idle = self.pool.idle.borrow_mut();
         if let Some(idle) = idle.get_mut(self.server)
             && idle.len() < IDLE_LIMIT
-            && !self.sender.is_closed()
+            && !self.upstream.sender.is_closed()
         {
-            idle.push((Instant::now(), self.sender));
+            idle.push((Instant::now(), self.upstream));
         }
     }
 }
@@ -67,10 +76,10 @@ impl Pool {
     /// An idle connection that is still open, if there is one.
     pub(crate) async fn reuse(&self, server: usize) -> Option<Lease> {
         loop {
-            let (since, mut sender) = self.idle.borrow_mut().get_mut(server)?.pop()?;
-            if since.elapsed() < IDLE_AGE && sender.ready().await.is_ok() {
+            let (since, mut upstream) = self.idle.borrow_mut().get_mut(server)?.pop()?;
+            if since.elapsed() < IDLE_AGE && upstream.sender.ready().await.is_ok() {
                 return Some(Lease {
-                    sender,
+                    upstream,
                     server,
                     pool: self.clone(),
                     reused: true,
@@ -95,8 +104,9 @@ impl Pool {
         };
         let (sender, connection) = tokio::time::timeout(limit, connecting).await??;
         tokio::task::spawn_local(connection.with_upgrades());
+        let timer = Box::pin(tokio::time::sleep(limit));
         Ok(Lease {
-            sender,
+            upstream: Upstream { sender, timer },
             server,
             pool: self.clone(),
             reused: false,
