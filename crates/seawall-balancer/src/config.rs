@@ -4,6 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use seawall_net::ServeLimits;
 
+use crate::access_log::AccessLog;
+
 /// How a balancer is set up.
 #[derive(Debug, Clone)]
 pub struct BalancerConfig {
@@ -23,6 +25,8 @@ pub struct BalancerConfig {
     pub check: CheckConfig,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// Which requests are logged.
+    pub access_log: AccessLog,
     /// How many threads serve requests.
     pub workers: usize,
     /// Limits of the HTTP server.
@@ -42,6 +46,7 @@ impl BalancerConfig {
             algorithm: Algorithm::RoundRobin,
             check: CheckConfig::default(),
             timeouts: Timeouts::default(),
+            access_log: AccessLog::Errors,
             workers: 1,
             limits: ServeLimits::default(),
         }

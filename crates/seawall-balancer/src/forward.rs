@@ -20,6 +20,7 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
+    access_log::Entry,
     balancer::Shared,
     body::{RequestBody, ResponseBody},
     config::StickyMode,
@@ -98,16 +99,33 @@ impl Worker {
         }
     }
 
-    /// Answers one request of a client.
+    /// Answers one request of a client, and logs it.
     pub(crate) async fn respond(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         client: SocketAddr,
     ) -> Response<ResponseBody> {
         count(&self.shared.requests);
+        let log = self.shared.config.access_log;
+        let entry = Entry::of(log, &request, client.ip());
+        let (response, server) = self.direct(request, client).await;
+        if let Some(entry) = entry {
+            let name = server.map(|index| &*self.shared.servers[index].config.name);
+            entry.write(log, &response, name.unwrap_or("-"));
+        }
+        response
+    }
+
+    /// The answer to a request, with the server that gave it, if one did.
+    async fn direct(
+        &self,
+        mut request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> (Response<ResponseBody>, Option<usize>) {
         if let Some(sentence) = headers::refusal(&request) {
             count(&self.shared.refused);
-            return respond::problem(StatusCode::BAD_REQUEST, sentence);
+            let refusal = respond::problem(StatusCode::BAD_REQUEST, sentence);
+            return (refusal, None);
         }
         let upgrade = headers::upgrade(request.headers());
         let config = &self.shared.config;
@@ -136,9 +154,10 @@ impl Worker {
                 if let Some(session) = session.filter(|_| !directed) {
                     self.shared.moved.insert(session.into(), server);
                 }
-                self.finish(response, server, directed, client_upgrade)
+                let response = self.finish(response, server, directed, client_upgrade);
+                (response, Some(server))
             }
-            Err(response) => response,
+            Err(response) => (response, None),
         }
     }
 
@@ -268,6 +287,7 @@ impl Worker {
             server.counters.bytes_in.fetch_add(length, Relaxed);
         }
         let request = Request::from_parts(outgoing.parts, outgoing.body);
+        let sent = Instant::now();
         let response = match self
             .answer(server, &mut lease.upstream, request, repeatable)
             .await
@@ -281,6 +301,7 @@ impl Worker {
             }
         };
         server.answered();
+        server.counters.latency.record(sent.elapsed());
         let (parts, incoming) = response.into_parts();
         let class = usize::from(parts.status.as_u16() / 100).clamp(1, 5) - 1;
         count(&server.counters.responses[class]);

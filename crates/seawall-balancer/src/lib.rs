@@ -7,6 +7,7 @@
 //! A request goes to the server that its cookie names, or to the next one. If that server refuses,
 //! resets or hangs, the request moves to another one, unless it may have taken effect.
 
+mod access_log;
 mod balancer;
 mod body;
 mod check;
@@ -14,6 +15,7 @@ mod config;
 mod forward;
 mod headers;
 mod health;
+mod latency;
 mod pick;
 mod pool;
 mod respond;
@@ -22,5 +24,6 @@ mod stats;
 mod sticky;
 mod tunnel;
 
+pub use access_log::AccessLog;
 pub use balancer::{Balancer, BalancerError};
 pub use config::{Algorithm, BalancerConfig, CheckConfig, ServerConfig, StickyMode, Timeouts};

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{config::ServerConfig, health::Status};
+use crate::{config::ServerConfig, health::Status, latency::Latency};
 
 /// A server.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) downs: AtomicU64,
     pub(crate) check_micros: AtomicU64,
     pub(crate) check_code: AtomicU64,
+    /// From sending a request to the head of its answer.
+    pub(crate) latency: Latency,
     /// Responses by class: 1xx to 5xx.
     pub(crate) responses: [AtomicU64; 5],
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
-use crate::{balancer::Shared, health::Status, server::Server};
+use crate::{balancer::Shared, health::Status, latency::BOUNDS, server::Server};
 
 /// A metric of each server: name, kind, help, and its value.
 type Metric = (&'static str, &'static str, &'static str, fn(&Server) -> u64);
@@ -80,6 +80,7 @@ const METRICS: [Metric; 12] = [
 ];
 
 const RESPONSES: &str = "seawall_balancer_server_http_responses_total";
+const LATENCY: &str = "seawall_balancer_server_response_seconds";
 
 pub(super) fn text(shared: &Shared) -> String {
     let mut text = String::new();
@@ -124,7 +125,31 @@ pub(super) fn text(shared: &Shared) -> String {
             );
         }
     }
+    latency(&mut text, shared);
     text
+}
+
+fn latency(text: &mut String, shared: &Shared) {
+    let help = "From sending a request to the head of its answer.";
+    head(text, LATENCY, "histogram", help);
+    for server in &shared.servers {
+        let (name, latency) = (&server.config.name, &server.counters.latency);
+        let (bounded, all) = latency.cumulated();
+        for (bound, count) in BOUNDS.iter().zip(bounded) {
+            let bound = *bound as f64 / 1e6;
+            let _ = writeln!(
+                text,
+                "{LATENCY}_bucket{{server=\"{name}\",le=\"{bound}\"}} {count}"
+            );
+        }
+        let seconds = latency.micros() as f64 / 1e6;
+        let _ = writeln!(
+            text,
+            "{LATENCY}_bucket{{server=\"{name}\",le=\"+Inf\"}} {all}\n\
+             {LATENCY}_sum{{server=\"{name}\"}} {seconds}\n\
+             {LATENCY}_count{{server=\"{name}\"}} {all}"
+        );
+    }
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {

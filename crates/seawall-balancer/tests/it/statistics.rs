@@ -38,6 +38,12 @@ fn requests_are_counted_where_they_went() {
     );
     let (_, metrics) = get(balancer.stats, "/metrics", "");
     assert!(metrics.contains("seawall_balancer_server_requests_total{server=\"node1\"} 3"));
+    for line in [
+        "seawall_balancer_server_response_seconds_bucket{server=\"node1\",le=\"+Inf\"} 3",
+        "seawall_balancer_server_response_seconds_count{server=\"node1\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
     let (head, page) = get(balancer.stats, "/stats", "");
     assert_eq!(status(&head), 200);
     assert!(

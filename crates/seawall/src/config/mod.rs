@@ -6,7 +6,7 @@ mod raw;
 
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use seawall_balancer::{Algorithm, BalancerConfig, CheckConfig, Timeouts};
+use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
 use seawall_session::{Consistency, CookieSettings, SameSite, Secure, SessionSettings};
 use seawall_store::{BatcherSettings, StoreUrl};
@@ -155,6 +155,11 @@ fn balancer(raw: &Raw) -> BalancerConfig {
         algorithm: match raw.balancer.algorithm {
             raw::Algorithm::LeastConn => Algorithm::LeastConnections,
             raw::Algorithm::RoundRobin => Algorithm::RoundRobin,
+        },
+        access_log: match raw.balancer.access_log {
+            raw::AccessLog::All => AccessLog::All,
+            raw::AccessLog::Errors => AccessLog::Errors,
+            raw::AccessLog::Off => AccessLog::Off,
         },
         check: CheckConfig {
             path: Arc::from(check.path.as_str()),

@@ -85,6 +85,7 @@ pub(super) struct Balancer {
     pub(super) stats: SocketAddr,
     pub(super) stick: Stick,
     pub(super) algorithm: Algorithm,
+    pub(super) access_log: AccessLog,
     pub(super) check: Check,
     pub(super) timeouts: Timeouts,
 }
@@ -94,6 +95,14 @@ pub(super) struct Balancer {
 pub(super) enum Algorithm {
     LeastConn,
     RoundRobin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AccessLog {
+    All,
+    Errors,
+    Off,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -180,6 +189,7 @@ impl Default for Balancer {
             stats: SocketAddr::from((Ipv4Addr::LOCALHOST, 8404)),
             stick: Stick::Route,
             algorithm: Algorithm::RoundRobin,
+            access_log: AccessLog::Errors,
             check: Check::default(),
             timeouts: Timeouts::default(),
         }
@@ -229,7 +239,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3), ("balancer", 6)] {
+        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3), ("balancer", 7)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -1,0 +1,82 @@
+//! The access log: one line for each request, with the program's other logs.
+
+use std::{net::IpAddr, time::Instant};
+
+use http::{Method, Request, Response, Uri};
+use http_body::Body;
+
+/// Which requests get a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Every request.
+    All,
+    /// Those that ended with a status of 500 or more.
+    Errors,
+    /// None.
+    Off,
+}
+
+/// A request whose line is still to be written.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    method: Method,
+    uri: Uri,
+    client: IpAddr,
+    since: Instant,
+}
+
+impl Entry {
+    pub(crate) fn of<B>(log: AccessLog, request: &Request<B>, client: IpAddr) -> Option<Self> {
+        (log != AccessLog::Off).then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            client,
+            since: Instant::now(),
+        })
+    }
+
+    /// Writes the line, now that the head of the answer is known.
+    pub(crate) fn write<B: Body>(self, log: AccessLog, response: &Response<B>, server: &str) {
+        let status = response.status().as_u16();
+        if log == AccessLog::Errors && status < 500 {
+            return;
+        }
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "seawall::access",
+            client = %self.client,
+            method = %self.method,
+            path = shown_path(&self.uri),
+            status,
+            bytes = response.body().size_hint().exact(),
+            server,
+            micros,
+        );
+    }
+}
+
+/// The path without what may be secret: the query, and path parameters such as `;jsessionid=`.
+fn shown_path(uri: &Uri) -> &str {
+    let path = uri.path();
+    path.split_once(';').map_or(path, |(path, _)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_of_an_address_is_logged() {
+        let shown = |uri: &'static str| shown_path(&Uri::from_static(uri)).to_owned();
+        assert_eq!(shown("/shop/cart?token=hush"), "/shop/cart");
+        assert_eq!(shown("/shop/cart;jsessionid=hush?a=1"), "/shop/cart");
+    }
+
+    #[test]
+    fn only_a_log_that_is_on_costs_anything() {
+        let request = Request::new(());
+        let client = IpAddr::from([192, 0, 2, 1]);
+        assert!(Entry::of(AccessLog::Off, &request, client).is_none());
+        assert!(Entry::of(AccessLog::Errors, &request, client).is_some());
+    }
+}

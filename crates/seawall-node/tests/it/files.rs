@@ -1,0 +1,89 @@
+//! Static files, and what must not be served.
+
+use crate::support::{TestNode, body, header, status};
+
+#[test]
+fn a_file_is_served_as_it_is() {
+    let node = TestNode::start(&[("shop/style.css", "a {}"), ("ROOT/robots.txt", "none")]);
+    let answer = node.get("/shop/style.css");
+    assert_eq!((status(&answer), body(&answer)), (200, "a {}"));
+    assert_eq!(
+        header(&answer, "content-type"),
+        Some("text/css; charset=utf-8")
+    );
+    assert_eq!(body(&node.get("/robots.txt")), "none");
+    assert_eq!(header(&answer, "set-cookie"), None, "files have no session");
+}
+
+#[test]
+fn an_unchanged_file_is_not_sent_again() {
+    let node = TestNode::start(&[("shop/style.css", "a {}")]);
+    let answer = node.get("/shop/style.css");
+    let tag = header(&answer, "etag").unwrap();
+    let head = format!("GET /shop/style.css HTTP/1.1\r\nIf-None-Match: {tag}");
+    let answer = node.send(&head, "");
+    assert_eq!((status(&answer), body(&answer)), (304, ""));
+}
+
+#[test]
+fn nothing_outside_the_applications_is_served() {
+    let node = TestNode::start(&[
+        ("shop/page.html.j2", "{{ 1 + 1 }}"),
+        ("shop/.secret", "hush"),
+        ("shop/.git/config", "hush"),
+        (".hidden/file", "hush"),
+        ("loose", "hush"),
+    ]);
+    for path in [
+        "/shop/.secret",
+        "/shop/.git/config",
+        "/.hidden/file",
+        "/loose",
+        "/shop/page.html.j2",
+        "/../../etc/passwd",
+        "/shop/../../../etc/passwd",
+        "/shop/%2e%2e/%2e%2e/etc/passwd",
+        "/shop/..%2f..%2fetc/passwd",
+        "/shop//etc/passwd",
+        "/shop/\\..\\..\\etc\\passwd",
+        "/shop/style.css%00.html",
+        "/nothing",
+    ] {
+        let answer = node.get(path);
+        assert!([400, 404].contains(&status(&answer)), "{path}: {answer}");
+        assert!(!answer.contains("hush") && !answer.contains("root:"));
+    }
+}
+
+#[test]
+fn a_link_out_of_the_folder_is_not_followed() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), "hush").unwrap();
+    let node = TestNode::start(&[("shop/index.html", "hello")]);
+    let link = node.folder().join("shop/link");
+    std::os::unix::fs::symlink(outside.path().join("secret"), link).unwrap();
+    node.write("shop/later.html", "later");
+    node.until("/shop/later.html", |answer| status(answer) == 200);
+    assert_eq!(status(&node.get("/shop/link")), 404);
+}
+
+#[test]
+fn an_application_without_its_slash_moves_there() {
+    let node = TestNode::start(&[("shop/index.html", "hello")]);
+    let answer = node.get("/shop?a=1");
+    assert_eq!(status(&answer), 308);
+    assert_eq!(header(&answer, "location"), Some("/shop/?a=1"));
+    assert_eq!(body(&node.get("/shop/")), "hello");
+}
+
+#[test]
+fn files_come_change_and_go_while_the_node_runs() {
+    let node = TestNode::start(&[("shop/a.txt", "old")]);
+    assert_eq!(body(&node.get("/shop/a.txt")), "old");
+    node.write("shop/a.txt", "newer");
+    node.until("/shop/a.txt", |answer| body(answer) == "newer");
+    node.write("blog/b.txt", "hello");
+    node.until("/blog/b.txt", |answer| body(answer) == "hello");
+    node.remove("shop/a.txt");
+    node.until("/shop/a.txt", |answer| status(answer) == 404);
+}

@@ -1,0 +1,118 @@
+//! Pages: sessions, parameters, errors.
+
+use crate::support::{TestNode, body, header, status};
+
+const COUNT: &str = "{{ session.increment(\"count\") }}";
+
+fn cookie(answer: &str) -> &str {
+    let cookie = header(answer, "set-cookie").unwrap();
+    cookie.split(';').next().unwrap()
+}
+
+#[test]
+fn a_page_has_a_session_and_its_session_goes_on() {
+    let node = TestNode::start(&[("shop/count.html.j2", COUNT)]);
+    let first = node.get("/shop/count.html");
+    assert_eq!(body(&first), "1");
+    let head = format!("GET /shop/count.html HTTP/1.1\r\nCookie: {}", cookie(&first));
+    let second = node.send(&head, "");
+    assert_eq!(body(&second), "2");
+    assert_eq!(header(&second, "set-cookie"), None, "the cookie is right");
+}
+
+#[test]
+fn sessions_of_two_applications_are_apart() {
+    let node = TestNode::start(&[("a/c.html.j2", COUNT), ("b/c.html.j2", COUNT)]);
+    let first = node.get("/a/c.html");
+    assert!(header(&first, "set-cookie").unwrap().contains("Path=/a"));
+    let other = format!("GET /b/c.html HTTP/1.1\r\nCookie: {}", cookie(&first));
+    assert_eq!(body(&node.send(&other, "")), "1");
+}
+
+#[test]
+fn forms_are_read_and_escaped() {
+    let node = TestNode::start(&[("shop/p.html.j2", "{{ request.params.name }}")]);
+    let form = "name=%3Cb%3E+x";
+    let head = format!(
+        "POST /shop/p.html HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}",
+        form.len()
+    );
+    assert_eq!(body(&node.send(&head, form)), "&lt;b&gt; x");
+    assert_eq!(body(&node.get("/shop/p.html?name=%22")), "&quot;");
+}
+
+#[test]
+fn a_form_over_the_limit_is_refused() {
+    let node = TestNode::start(&[("shop/p.html.j2", COUNT)]);
+    let form = "a=".to_owned() + &"b".repeat(2_000);
+    let head = format!(
+        "POST /shop/p.html HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}",
+        form.len()
+    );
+    assert_eq!(status(&node.send(&head, &form)), 413);
+    let head = "POST /shop/p.html HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2";
+    assert_eq!(status(&node.send(head, "{}")), 415);
+}
+
+#[test]
+fn a_page_that_fails_says_so_and_changes_nothing() {
+    let broken = "{{ session.increment(\"count\") }}{% if request.params.fail %}\
+                  {{ nothing() }}{% endif %}";
+    let node = TestNode::start(&[("shop/p.html.j2", broken)]);
+    let first = node.get("/shop/p.html");
+    let visit = |query: &str| {
+        let head = format!("GET /shop/p.html{query} HTTP/1.1\r\nCookie: {}", cookie(&first));
+        node.send(&head, "")
+    };
+    let failed = visit("?fail=1");
+    assert_eq!(status(&failed), 500);
+    assert!(!failed.contains("nothing()"), "the source is not shown");
+    assert_eq!(body(&visit("")), "2");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_is_named_and_the_others_stay() {
+    let node = TestNode::start(&[
+        ("shop/bad.html.j2", "{% if %}"),
+        ("shop/good.html.j2", COUNT),
+    ]);
+    assert_eq!(status(&node.get("/shop/good.html")), 200);
+    assert_eq!(status(&node.get("/shop/bad.html")), 500);
+    node.write("shop/bad.html.j2", "mended");
+    node.until("/shop/bad.html", |answer| body(answer) == "mended");
+}
+
+#[test]
+fn head_has_no_body_and_other_methods_are_refused() {
+    let node = TestNode::start(&[("shop/p.html.j2", "hello")]);
+    let answer = node.send("HEAD /shop/p.html HTTP/1.1", "");
+    assert_eq!((status(&answer), body(&answer)), (200, ""));
+    assert_eq!(header(&answer, "content-length"), Some("5"));
+    let answer = node.send("DELETE /shop/p.html HTTP/1.1", "");
+    assert_eq!(status(&answer), 405);
+    assert_eq!(header(&answer, "allow"), Some("GET, HEAD, POST"));
+}
+
+#[test]
+fn neither_the_index_nor_the_health_report_makes_a_session() {
+    let node = TestNode::start(&[]);
+    for path in ["/", "/.seawall/health"] {
+        let answer = node.get(path);
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert_eq!(header(&answer, "set-cookie"), None);
+    }
+    let health = node.get("/.seawall/health");
+    for field in [
+        "node",
+        "pid",
+        "version",
+        "sessions",
+        "in_flight",
+        "store",
+        "draining",
+    ] {
+        assert!(body(&health).contains(&format!("\"{field}\":")), "{health}");
+    }
+}

@@ -1,0 +1,43 @@
+//! The end of a node.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use crate::support::{TestNode, status};
+
+#[test]
+fn a_request_that_has_begun_gets_its_answer() {
+    let node = TestNode::start(&[("shop/p.html.j2", "{{ request.params.name }}")]);
+    let mut stream = node.connect();
+    write!(
+        stream,
+        "POST /shop/p.html HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\nname"
+    )
+    .unwrap();
+    node.until("/.seawall/health", |health| {
+        health.contains("\"in_flight\":1")
+    });
+    node.shutdown.trigger();
+    stream.write_all(b"=abc").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 200);
+    assert!(answer.ends_with("abc"), "{answer}");
+    let address = node.address;
+    assert!(node.end());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn an_idle_connection_does_not_hold_the_node_up() {
+    let node = TestNode::start(&[]);
+    let mut stream = node.connect();
+    write!(stream, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    assert!(node.end());
+}
