@@ -14,7 +14,10 @@ fn a_page_has_a_session_and_its_session_goes_on() {
     let node = TestNode::start(&[("shop/count.html.j2", COUNT)]);
     let first = node.get("/shop/count.html");
     assert_eq!(body(&first), "1");
-    let head = format!("GET /shop/count.html HTTP/1.1\r\nCookie: {}", cookie(&first));
+    let head = format!(
+        "GET /shop/count.html HTTP/1.1\r\nCookie: {}",
+        cookie(&first)
+    );
     let second = node.send(&head, "");
     assert_eq!(body(&second), "2");
     assert_eq!(header(&second, "set-cookie"), None, "the cookie is right");
@@ -63,7 +66,10 @@ fn a_page_that_fails_says_so_and_changes_nothing() {
     let node = TestNode::start(&[("shop/p.html.j2", broken)]);
     let first = node.get("/shop/p.html");
     let visit = |query: &str| {
-        let head = format!("GET /shop/p.html{query} HTTP/1.1\r\nCookie: {}", cookie(&first));
+        let head = format!(
+            "GET /shop/p.html{query} HTTP/1.1\r\nCookie: {}",
+            cookie(&first)
+        );
         node.send(&head, "")
     };
     let failed = visit("?fail=1");

@@ -11,6 +11,7 @@ pub(super) async fn run(store: &dyn SessionStore) {
     deleting(store).await;
     a_mixed_batch(store).await;
     keys_are_compared_in_full(store).await;
+    applications_and_nodes_share_a_batch(store).await;
     values_come_back(store).await;
     keys_may_be_repeated(store).await;
     extreme_times_are_taken(store).await;
@@ -165,6 +166,55 @@ async fn a_mixed_batch(store: &dyn SessionStore) {
     assert_eq!(deleted, [Done; 6]);
     assert_eq!(store.commit(&[]).await.expect("an empty batch is fine"), []);
     assert_eq!(store.read(&[]).await.expect("an empty batch is fine"), []);
+}
+
+/// Batches of one application and node, and of several, may be written in different ways.
+async fn applications_and_nodes_share_a_batch(store: &dyn SessionStore) {
+    let place = |context: &str, host: &str| SessionKey {
+        context: context.into(),
+        virtual_host: host.into(),
+        ..key("shared")
+    };
+    let places = [
+        (place("_a", "0.0.0.0"), "node1"),
+        (place("_b", "0.0.0.0"), "node1"),
+        (place("_b", "example.org"), "node2"),
+    ];
+    let write = |index: usize, expected: i64| {
+        let (key, node) = &places[index];
+        let record = SessionRecord {
+            last_node: (*node).into(),
+            ..record(expected + 1 + index as i64)
+        };
+        let (key, record) = (key.clone(), Arc::new(record));
+        match expected {
+            0 => Commit::Create { key, record },
+            _ => Commit::Update {
+                key,
+                expected: Version::from_i64(expected + index as i64),
+                record,
+            },
+        }
+    };
+    for count in [3, 1, 2] {
+        let batch = |expected| {
+            (0..count)
+                .map(|index| write(index, expected))
+                .collect::<Vec<_>>()
+        };
+        for expected in [0, 1] {
+            let outcomes = store.commit(&batch(expected)).await.expect("it answers");
+            assert_eq!(outcomes, vec![Done; count], "{count} places");
+        }
+        for (key, node) in &places[..count] {
+            let ReadOutcome::Found(row) = read(store, key.clone(), None).await else {
+                panic!("a row of {count} places is missing");
+            };
+            assert_eq!(&*row.last_node, *node);
+            let delete = Commit::Delete { key: key.clone() };
+            assert_eq!(commit(store, delete).await, Done);
+        }
+    }
 }
 
 async fn keys_are_compared_in_full(store: &dyn SessionStore) {

@@ -109,6 +109,20 @@ impl<'a> Written<'a> {
         self.parameters(&self.expected)
     }
 
+    /// With single values for context, host and node, when all rows have the same.
+    pub(super) fn uniform_parameters(&self) -> Option<[&(dyn ToSql + Sync); 12]> {
+        let all_same = |values: &[&str]| values.windows(2).all(|pair| pair[0] == pair[1]);
+        let shared = [&self.keys.contexts, &self.keys.hosts, &self.nodes];
+        if self.is_empty() || !shared.iter().all(|values| all_same(values)) {
+            return None;
+        }
+        let mut parameters = self.update_parameters();
+        for (index, values) in [1, 2, 9].into_iter().zip(shared) {
+            parameters[index] = &values[0];
+        }
+        Some(parameters)
+    }
+
     /// An insert has no expected version; the time of creation stands in its place.
     pub(super) fn insert_parameters(&self) -> [&(dyn ToSql + Sync); 12] {
         self.parameters(&self.created)

@@ -8,9 +8,10 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use super::{error::Failure, schema, sql};
 
 /// Pins the plan to nested loops over the primary key, whatever the statistics say, and plans each
-/// statement once. They must be set before anything is prepared: a cached plan ignores them.
+/// statement once; leaves out notices, such as that a table is there already. The plan's options must be set before anything is prepared: a cached plan ignores them.
 const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
-    -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off";
+    -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
+    -c client_min_messages=warning";
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -38,6 +39,7 @@ pub(super) struct Statements {
     pub(super) exists: Statement,
     pub(super) create: Statement,
     pub(super) update: Statement,
+    pub(super) update_uniform: Statement,
     pub(super) rename: Statement,
     pub(super) touch: Statement,
     pub(super) delete: Statement,
@@ -108,6 +110,7 @@ impl Statements {
             exists: client.prepare(sql::EXISTS).await?,
             create: client.prepare(sql::CREATE).await?,
             update: client.prepare(sql::UPDATE).await?,
+            update_uniform: client.prepare(sql::UPDATE_UNIFORM).await?,
             rename: client.prepare(sql::RENAME).await?,
             touch: client.prepare(sql::TOUCH).await?,
             delete: client.prepare(sql::DELETE).await?,

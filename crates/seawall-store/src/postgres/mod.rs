@@ -243,10 +243,12 @@ async fn update(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
     if updates.is_empty() {
         return Ok(Vec::new());
     }
-    let done = session
-        .client
-        .query(&session.statements.update, &updates.update_parameters())
-        .await?;
+    let statements = &session.statements;
+    let (statement, parameters) = match updates.uniform_parameters() {
+        Some(parameters) => (&statements.update_uniform, parameters),
+        None => (&statements.update, updates.update_parameters()),
+    };
+    let done = session.client.query(statement, &parameters).await?;
     let done = positions(&done)?;
     let there = existing(session, &updates.keys, done.len()).await?;
     Ok(updates.outcomes(&done, |position| {

@@ -91,6 +91,17 @@ pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
             "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[]",
             12,
         ),
+        (
+            sql::UPDATE_UNIFORM,
+            "text[],text,text,int8[],int8[],int8[],int8[],int8[],int8[],text,text[],bytea[]",
+            12,
+        ),
+        (
+            sql::RENAME,
+            "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[],\
+             text",
+            13,
+        ),
         (sql::TOUCH, "text[],text[],text[],int8[]", 4),
         (sql::DELETE, "text[],text[],text[]", 3),
         (sql::READ, "text[],text[],text[],int8[]", 4),
