@@ -1,13 +1,16 @@
 //! The lane that commits.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc};
 
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
-use super::{BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle};
+use super::{
+    BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle,
+    short_timer::ShortTimer,
+};
 use crate::store::{Commit, CommitOutcome, SessionStore, StoreError};
 
 /// A commit that waits for its batch.
@@ -49,6 +52,8 @@ pub(super) struct Lane {
     waiting: Vec<Waiting>,
     sent: Vec<Sent>,
     linger: Linger,
+    /// Without one, which a full descriptor table can cause, batches leave at once.
+    timer: Option<ShortTimer>,
 }
 
 impl Lane {
@@ -65,6 +70,7 @@ impl Lane {
             waiting,
             sent,
             linger: Linger::default(),
+            timer: ShortTimer::new().ok(),
         }
     }
 
@@ -84,18 +90,23 @@ impl Lane {
     }
 
     async fn wait_for_company(&mut self) {
-        let Some(wait) = self.linger.duration(self.waiting.len()) else {
+        let Some(timer) = self
+            .timer
+            .as_ref()
+            .filter(|_| self.linger.expects_more_than(self.waiting.len()))
+        else {
             return;
         };
-        let end = Instant::now() + wait;
-        // The runtime's timer counts in milliseconds, so shorter waits give way to other tasks.
-        while Instant::now() < end && self.linger.duration(self.waiting.len()).is_some() {
-            if wait >= Duration::from_millis(2) {
-                sleep(Duration::from_millis(1)).await;
-            } else {
-                tokio::task::yield_now().await;
+        let mut over = pin!(timer.wait(self.linger.limit()));
+        while self.linger.expects_more_than(self.waiting.len()) {
+            tokio::select! {
+                () = over.as_mut() => return,
+                count = self.queue.recv_many(&mut self.waiting, self.settings.batch_limit) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
             }
-            self.receive();
         }
     }
 
@@ -131,7 +142,8 @@ impl Lane {
         let started = Instant::now();
         match self.commit(&commits).await {
             Ok(outcomes) => {
-                self.linger.observe(started.elapsed(), count);
+                let (took, came) = (started.elapsed(), self.queue.len());
+                self.linger.observe(took, count, came);
                 self.complete(count, outcomes).await;
             }
             Err(error) if error.is_transient() => {

@@ -1,9 +1,8 @@
 //! Group commit: gathers what concurrent requests ask of the store into few large batches.
 //!
 //! There are two lanes, one for reads and one for commits. Each sends one batch at a time; what is
-//! asked for meanwhile becomes the next batch, so batches grow with the load and nobody waits for
-//! a timer while commits are fast. Where they are slow the commit lane lingers a little (see
-//! `linger.rs`).
+//! asked for meanwhile becomes the next batch, so batches grow with the load. The commit lane waits
+//! a little for commits that it can expect (see `linger.rs`).
 //!
 //! While the store is away both lanes keep trying; a request that has waited for
 //! [`BatcherSettings::patience`] is told so (P6). A commit whose answer was lost is settled by
@@ -13,6 +12,7 @@ mod commits;
 mod linger;
 mod reads;
 mod settle;
+mod short_timer;
 
 use std::{
     fmt,
@@ -80,7 +80,7 @@ impl Batcher {
     /// Starts both lanes on the current tokio runtime. They end when the last clone is dropped.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime with time and I/O.
     #[must_use]
     pub fn spawn(store: Arc<dyn SessionStore>, settings: &BatcherSettings) -> Self {
         let (reads, read_queue) = mpsc::channel(settings.waiting_limit);
