@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// No step of a test takes longer, even on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// The most nodes that a test starts.
+pub(crate) const MOST_NODES: u16 = 4;
+
 /// How many sessions a load keeps busy.
 pub(crate) const SESSIONS: u64 = 32;
 
@@ -44,7 +47,7 @@ impl Cluster {
 
     pub(crate) fn with(change: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (front, stats, node_port) = (free_port(), free_port(), two_free_ports());
+        let (front, stats, node_port) = (free_port(), free_port(), ports_in_a_row());
         let mut command = seawall();
         command
             .current_dir(folder.path())
@@ -104,6 +107,15 @@ impl Cluster {
 
     pub(crate) fn reap(&mut self) {
         self.supervisor.wait().unwrap();
+    }
+
+    /// Two nodes on SQLite, or on the database at `url`.
+    pub(crate) fn on(url: Option<&str>) -> Self {
+        Self::with(|up| {
+            if let Some(url) = url {
+                up.env("SEAWALL_STORE_URL", url);
+            }
+        })
     }
 
     /// The processes of the cluster, without the supervisor.
@@ -196,11 +208,12 @@ pub(crate) fn visit_count(page: &str) -> Option<u64> {
     rest.split('<').next()?.parse().ok()
 }
 
-/// The first of two ports in a row that nobody listens on.
-fn two_free_ports() -> u16 {
-    until("two ports in a row are free", || {
+/// The first of some ports in a row that nobody listens on, one for each node.
+fn ports_in_a_row() -> u16 {
+    until("ports in a row are free", || {
         let first = free_port();
-        let second = first.checked_add(1)?;
-        TcpListener::bind(("127.0.0.1", second)).ok().map(|_| first)
+        let last = first.checked_add(MOST_NODES - 1)?;
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        (first..=last).all(is_free).then_some(first)
     })
 }

@@ -22,7 +22,8 @@ const DEADLINE_MS: u32 = 3_500;
 /// has killed it, which `store.patience` (5 s) covers.
 const PATIENCE_MS: u32 = 5_000;
 
-fn rounds() -> u32 {
+/// How often a test repeats what it does.
+pub(crate) fn rounds() -> u32 {
     std::env::var("SEAWALL_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())
@@ -110,9 +111,7 @@ fn a_hung_node_is_replaced() {
 #[test]
 fn a_hung_node_costs_one_deadline_where_it_holds_no_lock() {
     let server = TestPostgres::start();
-    let cluster = Cluster::with(|up| {
-        up.env("SEAWALL_STORE_URL", server.url());
-    });
+    let cluster = Cluster::on(Some(&server.url()));
     for _ in 0..rounds() {
         strike(&cluster, 1, Signal::SIGSTOP, DEADLINE_MS);
     }

@@ -1,17 +1,28 @@
 //! `seawall up`, from its start to its end.
 
+use std::{collections::BTreeSet, fs::File, thread};
+
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
 };
+use seawall_testing::TestPostgres;
 
-use crate::cluster::{Cluster, get, seawall, session_cookie, until, visit_count};
+use crate::{
+    cluster::{Cluster, MOST_NODES, get, seawall, session_cookie, until, visit_count},
+    failover::rounds,
+};
 
 const PAGE: &str = "/session-test/";
 
 #[test]
 fn counts_go_on_over_alternating_nodes() {
-    let cluster = Cluster::start();
+    alternate(Cluster::start());
+    let server = TestPostgres::start();
+    alternate(Cluster::on(Some(&server.url())));
+}
+
+fn alternate(cluster: Cluster) {
     let (head, page) = get(cluster.front, PAGE, "").unwrap();
     assert_eq!(visit_count(&page), Some(1));
     let mut cookie = session_cookie(&head).unwrap();
@@ -21,6 +32,61 @@ fn counts_go_on_over_alternating_nodes() {
         cookie = session_cookie(&head).unwrap_or(cookie);
     }
     assert!(cluster.end(), "it ended with an error");
+}
+
+#[test]
+fn concurrent_visits_of_one_session_lose_none() {
+    visit_together(&Cluster::start());
+    let server = TestPostgres::start();
+    visit_together(&Cluster::on(Some(&server.url())));
+}
+
+/// Eight clients of one session, 500 visits each, alternating over the node ports.
+fn visit_together(cluster: &Cluster) {
+    let (head, _) = get(cluster.front, PAGE, "").unwrap();
+    let cookie = session_cookie(&head).unwrap();
+    let client = |offset: u16| {
+        let visit = |turn: u16| get(cluster.node_port + (turn + offset) % 2, PAGE, &cookie);
+        let counts = (0..500).map(|turn| visit_count(&visit(turn).unwrap().1).unwrap());
+        counts.collect::<Vec<_>>()
+    };
+    let counts: Vec<u64> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|offset| scope.spawn(move || client(offset)))
+            .collect();
+        let counts = clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap());
+        counts.collect()
+    });
+    let shown = BTreeSet::from_iter(counts);
+    assert_eq!(
+        shown,
+        (2..=4_001).collect(),
+        "a count is missing or was shown twice"
+    );
+}
+
+#[test]
+fn four_nodes_start_at_once_on_an_empty_database() {
+    let server = TestPostgres::start();
+    for round in 0..rounds() {
+        let url = server.create_database(&format!("empty{round}"));
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let cluster = Cluster::with(|up| {
+            up.args(["--nodes", &MOST_NODES.to_string()])
+                .env("SEAWALL_STORE_URL", url)
+                .stderr(File::create(log.path()).unwrap());
+        });
+        for node in 0..MOST_NODES {
+            let (head, page) = get(cluster.node_port + node, PAGE, "").unwrap();
+            assert_eq!(visit_count(&page), Some(1), "round {round}: {head}");
+        }
+        assert!(cluster.end());
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        let is_bad = |line: &&str| line.contains(" ERROR ") || line.contains(" WARN ");
+        assert_eq!(log.lines().find(is_bad), None, "round {round}");
+    }
 }
 
 #[test]
@@ -84,7 +150,7 @@ fn a_port_that_is_taken_is_said_before_anything_starts() {
 
 #[test]
 fn nodes_share_a_postgresql_database_and_wait_for_it() {
-    let mut server = seawall_testing::TestPostgres::start();
+    let mut server = TestPostgres::start();
     let url = server.url().replace("seawall@", "seawall:hush@");
     let cluster = Cluster::with(|up| {
         up.env("SEAWALL_STORE_URL", url);
