@@ -62,7 +62,7 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
         .check_code
         .store(u64::from(result.code.unwrap_or(0)), Relaxed);
     if result.code.is_some() {
-        server.answered();
+        server.answered(Instant::now());
     }
     if result.passed {
         server.clear_suspicion();

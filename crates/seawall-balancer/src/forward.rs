@@ -289,7 +289,7 @@ impl Worker {
         let request = Request::from_parts(outgoing.parts, outgoing.body);
         let sent = Instant::now();
         let response = match self
-            .answer(server, &mut lease.upstream, request, repeatable)
+            .answer(server, &mut lease.upstream, request, sent, repeatable)
             .await
         {
             Ok(response) => response,
@@ -300,8 +300,9 @@ impl Worker {
                 return Err(failure);
             }
         };
-        server.answered();
-        server.counters.latency.record(sent.elapsed());
+        let answered = Instant::now();
+        server.answered(answered.into_std());
+        server.counters.latency.record(answered - sent);
         let (parts, incoming) = response.into_parts();
         let class = usize::from(parts.status.as_u16() / 100).clamp(1, 5) - 1;
         count(&server.counters.responses[class]);
@@ -331,15 +332,15 @@ impl Worker {
         server: &Server,
         upstream: &mut Upstream,
         request: Request<RequestBody>,
+        sent: Instant,
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
         let timeouts = &self.shared.config.timeouts;
         let Upstream { sender, timer } = upstream;
         let mut answer = pin!(sender.try_send_request(request));
-        let mut now = Instant::now();
-        let deadline = now + timeouts.server;
+        let deadline = sent + timeouts.server;
+        let mut now = sent;
         loop {
-            let sent = now;
             // Half-way the server is asked for a sign of life, so that one which lives has given
             // one when the time is up.
             let half = (now + timeouts.hung / 2).min(deadline);
@@ -356,7 +357,7 @@ impl Worker {
                 return answered.map_err(failure);
             }
             // A slow page on a server that answers others is waited for.
-            if end == deadline || !server.answered_since(sent.into_std()) {
+            if end == deadline || !server.answered_since(now.into_std()) {
                 return Err(Failure::Lost { hung: true });
             }
             now = Instant::now();

@@ -114,18 +114,22 @@ impl Server {
     }
 
     fn clock_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.millis(Instant::now())
+    }
+
+    fn millis(&self, time: Instant) -> u64 {
+        let since = time.saturating_duration_since(self.started);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Takes note that the server answered something.
-    pub(crate) fn answered(&self) {
-        self.answered_ms.store(self.clock_ms(), Relaxed);
+    pub(crate) fn answered(&self, now: Instant) {
+        self.answered_ms.store(self.millis(now), Relaxed);
     }
 
     /// Whether the server has answered anybody since then.
     pub(crate) fn answered_since(&self, then: Instant) -> bool {
-        let then = then.saturating_duration_since(self.started).as_millis();
-        u128::from(self.answered_ms.load(Relaxed)) > then
+        self.answered_ms.load(Relaxed) > self.millis(then)
     }
 
     /// How long the status has been what it is.
