@@ -41,7 +41,7 @@ async fn supervise(plan: Plan, shutdown: Shutdown) -> Result<(), String> {
     }
     let addresses = plan.addresses();
     let outcome = tokio::select! {
-        ready = ready::wait(&addresses, READY_LIMIT) => match ready {
+        ready = ready::wait(&addresses, plan.stats(), READY_LIMIT) => match ready {
             Ok(()) => {
                 say(&plan.welcome());
                 tokio::select! {

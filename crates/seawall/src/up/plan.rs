@@ -58,6 +58,11 @@ impl Plan {
         nodes.chain([self.settings.balancer.listen]).collect()
     }
 
+    /// Where the balancer says how its servers are.
+    pub(super) fn stats(&self) -> SocketAddr {
+        self.settings.balancer.stats
+    }
+
     /// Says plainly that a port is taken, before anything is started.
     pub(super) fn check_ports(&self) -> Result<(), String> {
         for (name, address) in self.nodes() {

@@ -135,6 +135,9 @@ fn a_hung_balancer_is_replaced() {
 fn connections_that_break_are_not_noticed() {
     let cluster = Cluster::start();
     let front = Front::over_proxies(&cluster);
+    for name in ["node1", "node2"] {
+        wait_for_state(front.stats, name, "UP");
+    }
     for _ in 0..rounds() {
         let bench = cluster.bench_at(front.port, 3);
         wait_for_load(front.stats, "node1");
