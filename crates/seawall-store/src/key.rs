@@ -16,6 +16,14 @@ pub struct SessionKey {
     pub virtual_host: Arc<str>,
 }
 
+impl SessionKey {
+    /// The key of the same session, in the same place, under another id.
+    #[must_use]
+    pub fn with_id(&self, id: Arc<str>) -> Self {
+        Self { id, ..self.clone() }
+    }
+}
+
 impl fmt::Debug for SessionKey {
     /// Shows the first four characters of the stored id, enough to tell two log lines apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@
 //! carries out each batch. A commit is a compare-and-set of the record's [`Version`], so it never
 //! overwrites what it has not seen.
 //!
-//! Back ends: [`memory`], [`sqlite`] and [`postgres`], each behind a feature of that name. To write
+//! Back ends: [`memory`], [`sqlite`], [`postgres`] and [`mod@redis`], each behind a feature of that name. To write
 //! another, implement [`SessionStore`] and run the suite in [`conformance`] against it.
 
 pub mod batcher;
@@ -15,14 +15,20 @@ pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod key;
+#[cfg(feature = "server")]
+mod link;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store;
+#[cfg(feature = "server")]
+mod tls;
 pub mod url;
 pub mod value;
 

@@ -135,10 +135,7 @@ fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
             expected,
             record,
         } => {
-            let renamed = SessionKey {
-                id: new_id.clone(),
-                ..key.clone()
-            };
+            let renamed = key.with_id(new_id.clone());
             let outcome = compare(rows, key, *expected);
             if outcome != CommitOutcome::Done {
                 return outcome;

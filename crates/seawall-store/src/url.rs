@@ -4,7 +4,8 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use crate::store::{SessionStore, StoreError};
 
-/// A store's address: `sqlite:PATH`, `postgres://user:password@host:port/database?…` or `memory:`.
+/// A store's address: `sqlite:PATH`, `memory:`, or the URL of a server, such as
+/// `postgres://user:password@host:port/database?…`.
 ///
 /// Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,20 +13,36 @@ pub enum StoreUrl {
     /// The memory of this process.
     Memory,
     /// A PostgreSQL database.
-    Postgres(PostgresUrl),
+    Postgres(ServerUrl),
+    /// A Redis or Valkey server, one watched by Sentinels, or a cluster.
+    Redis(ServerUrl),
     /// A file.
     Sqlite(PathBuf),
 }
 
-/// The address of a PostgreSQL database, as a libpq connection URI.
+/// The address of a server, with its options. What it means is the back end's affair.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PostgresUrl {
+pub struct ServerUrl {
     uri: String,
     password: Option<String>,
 }
 
-impl PostgresUrl {
-    /// The connection URI, with the password if it holds one.
+impl ServerUrl {
+    fn new(uri: &str) -> Self {
+        Self {
+            uri: uri.to_owned(),
+            password: None,
+        }
+    }
+
+    fn with_password(self, password: String) -> Self {
+        Self {
+            password: Some(password),
+            ..self
+        }
+    }
+
+    /// The URI, with the password if it holds one.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
@@ -39,10 +56,7 @@ impl PostgresUrl {
 
     /// The URI without its password and its options.
     fn redacted(&self) -> String {
-        let (scheme, rest) = self
-            .uri
-            .split_once("://")
-            .unwrap_or(("postgres", &self.uri));
+        let (scheme, rest) = self.uri.split_once("://").unwrap_or(("", &self.uri));
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
         // A password with a bare `?` in it, or an option with an `@`: which, nobody can tell.
         if options.contains('@') {
@@ -62,7 +76,8 @@ impl PostgresUrl {
 /// Why a text is no store URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "store URL {text:?}: {reason}; write sqlite:PATH, postgres://USER@HOST:PORT/DATABASE or memory:"
+    "store URL {text:?}: {reason}; write sqlite:PATH, postgres://USER@HOST:PORT/DATABASE, \
+     redis://HOST:PORT or memory:"
 )]
 pub struct ParseStoreUrlError {
     text: String,
@@ -85,13 +100,15 @@ impl FromStr for StoreUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => error("memory:…", "nothing may follow memory:"),
-            "postgres" | "postgresql" if rest.starts_with("//") => {
-                Ok(Self::Postgres(PostgresUrl {
-                    uri: text.to_owned(),
-                    password: None,
-                }))
+            "postgres" | "postgresql" | "redis" | "rediss" | "redis-sentinel"
+            | "rediss-sentinel" | "redis-cluster" | "rediss-cluster"
+                if !rest.starts_with("//") =>
+            {
+                error(scheme, "// must follow the scheme")
             }
-            "postgres" | "postgresql" => error(scheme, "// must follow the scheme"),
+            "postgres" | "postgresql" => Ok(Self::Postgres(ServerUrl::new(text))),
+            "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
+            | "rediss-cluster" => Ok(Self::Redis(ServerUrl::new(text))),
             "sqlite" if rest.is_empty() => error(text, "it names no file"),
             "sqlite" => Ok(Self::Sqlite(rest.into())),
             // What follows may hold a password.
@@ -105,10 +122,8 @@ impl StoreUrl {
     #[must_use]
     pub fn with_password(self, password: String) -> Self {
         match self {
-            Self::Postgres(url) => Self::Postgres(PostgresUrl {
-                password: Some(password),
-                ..url
-            }),
+            Self::Postgres(url) => Self::Postgres(url.with_password(password)),
+            Self::Redis(url) => Self::Redis(url.with_password(password)),
             other => other,
         }
     }
@@ -123,6 +138,8 @@ impl StoreUrl {
             Self::Memory => Ok(Arc::new(crate::memory::MemoryStore::new())),
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url)?)),
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => Ok(Arc::new(crate::redis::RedisStore::new(url)?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(path) => {
                 let path = path.clone();
@@ -132,7 +149,12 @@ impl StoreUrl {
                     opened.await.expect("opening a file does not panic")?,
                 ))
             }
-            #[cfg(not(all(feature = "memory", feature = "postgres", feature = "sqlite")))]
+            #[cfg(not(all(
+                feature = "memory",
+                feature = "postgres",
+                feature = "redis",
+                feature = "sqlite"
+            )))]
             _ => Err(StoreError::Rejected {
                 store: self.to_string().into(),
                 reason: "this program was built without that back end".into(),
@@ -145,21 +167,21 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory:"),
-            Self::Postgres(url) => f.write_str(&url.redacted()),
+            Self::Postgres(url) | Self::Redis(url) => f.write_str(&url.redacted()),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
         }
     }
 }
 
-impl fmt::Display for PostgresUrl {
+impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.redacted())
     }
 }
 
-impl fmt::Debug for PostgresUrl {
+impl fmt::Debug for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresUrl({self})")
+        write!(f, "ServerUrl({self})")
     }
 }
 
@@ -174,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_kinds_parse() {
+    fn the_kinds_parse() {
         assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
         assert_eq!(
             "sqlite:data/s.db".parse(),
@@ -184,6 +206,8 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(url.to_string(), "postgres://sea@db:5432/sessions");
+        let url: StoreUrl = "redis-sentinel://:hush@a:1,b:2/0?master=m".parse().unwrap();
+        assert_eq!(url.to_string(), "redis-sentinel://@a:1,b:2/0");
     }
 
     #[test]
@@ -192,6 +216,7 @@ mod tests {
             "postgres://u:hush@h/d",
             "postgres://u:hu@sh@h/d?password=hush",
             "redis://:hush@h",
+            "oracle://u:hush@h",
         ] {
             let shown = match text.parse::<StoreUrl>() {
                 Ok(url) => format!(

@@ -33,10 +33,7 @@ pub(super) async fn settle(
             }
         }
         (Commit::Rename { key, new_id, .. }, CommitOutcome::Missing | CommitOutcome::Exists) => {
-            let renamed = SessionKey {
-                id: new_id.clone(),
-                ..key.clone()
-            };
+            let renamed = key.with_id(new_id.clone());
             let found = read(store, renamed).await? != ReadOutcome::Missing;
             Ok(if found { CommitOutcome::Done } else { outcome })
         }

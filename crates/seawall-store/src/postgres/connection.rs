@@ -1,11 +1,17 @@
-//! A connection that is made when it is needed, and made again after a loss.
+//! How a connection to PostgreSQL is made.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::Failure, schema, sql};
+use super::{error::Failure, schema, sql, tls::TlsOptions};
+use crate::{
+    link::{CONNECT_LIMIT, Connector},
+    store::StoreError,
+    url::ServerUrl,
+};
 
 /// Pins the plan to nested loops over the primary key, whatever the statistics say, and plans each
 /// statement once; leaves out notices, such as that a table is there already. The plan's options must be set before anything is prepared: a cached plan ignores them.
@@ -13,25 +19,27 @@ const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=o
     -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
     -c client_min_messages=warning";
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// A host that vanished without a word is noticed after this time.
+const VANISHED_LIMIT: Duration = Duration::from_secs(10);
 
-/// One connection to the database, or the way to it.
-pub(super) struct Link {
+/// The way to the database: one of several hosts, and how to secure the connection.
+pub(super) struct PostgresConnector {
     config: Config,
+    tls: MakeRustlsConnect,
     description: Arc<str>,
-    session: Mutex<Option<Arc<Session>>>,
 }
 
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Link").field(&self.description).finish()
-    }
-}
-
-/// A connection with its statements.
+/// A connection with its statements. Dropping it ends it at once, even if the server is silent.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 pub(super) struct Statements {
@@ -50,8 +58,20 @@ pub(super) struct Statements {
     pub(super) count: Statement,
 }
 
-impl Link {
-    pub(super) fn new(mut config: Config, description: Arc<str>) -> Self {
+impl PostgresConnector {
+    pub(super) fn new(url: &ServerUrl, description: Arc<str>) -> Result<Self, StoreError> {
+        let rejected = |reason: String| StoreError::Rejected {
+            store: description.clone(),
+            reason: reason.into(),
+        };
+        let (uri, tls_options) = TlsOptions::split(url.uri()).map_err(rejected)?;
+        let mut config: Config = uri
+            .parse()
+            .map_err(|error| rejected(format!("the URL cannot be understood: {error}")))?;
+        if let Some(password) = url.password() {
+            config.password(password);
+        }
+        let tls = tls_options.apply(&mut config).map_err(rejected)?;
         let options = match config.get_options() {
             Some(own) => format!("{own} {OPTIONS}"),
             None => OPTIONS.to_owned(),
@@ -60,38 +80,25 @@ impl Link {
             .options(options)
             .application_name("seawall")
             .connect_timeout(CONNECT_LIMIT)
-            .keepalives_idle(Duration::from_secs(10));
-        Self {
+            .tcp_user_timeout(VANISHED_LIMIT)
+            .keepalives_idle(VANISHED_LIMIT);
+        Ok(Self {
             config,
+            tls,
             description,
-            session: Mutex::new(None),
-        }
+        })
     }
+}
 
-    /// The connection; made now if there is none.
-    pub(super) async fn session(&self) -> Result<Arc<Session>, Failure> {
-        let mut session = self.session.lock().await;
-        if let Some(open) = session.as_ref().filter(|open| !open.client.is_closed()) {
-            return Ok(open.clone());
-        }
-        let opened = Arc::new(self.open().await?);
-        *session = Some(opened.clone());
-        Ok(opened)
-    }
+impl Connector for PostgresConnector {
+    type Connection = Session;
+    type Failure = Failure;
 
-    /// Closes the connection; the next call makes another.
-    pub(super) async fn give_up(&self) {
-        *self.session.lock().await = None;
-    }
-
-    async fn open(&self) -> Result<Session, Failure> {
-        let (mut client, connection) = self
-            .config
-            .connect(NoTls)
-            .await
-            .map_err(Failure::Connecting)?;
+    async fn connect(&self) -> Result<Session, Failure> {
+        let connecting = self.config.connect(self.tls.clone());
+        let (mut client, connection) = connecting.await.map_err(Failure::Connecting)?;
         let description = self.description.clone();
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(store = %description, %error, "connection to the store lost");
             }
@@ -99,7 +106,21 @@ impl Link {
         schema::migrate(&mut client).await?;
         schema::check_plans(&client).await?;
         let statements = Statements::prepare(&client).await?;
-        Ok(Session { client, statements })
+        Ok(Session {
+            client,
+            statements,
+            driver,
+        })
+    }
+
+    fn is_closed(session: &Session) -> bool {
+        session.client.is_closed()
+    }
+
+    /// Time for each host, and to prepare the statements on the one that answers.
+    fn connect_limit(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
+        CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::store::StoreError;
+use crate::{link, store::StoreError};
 
 /// Why a statement did not go through.
 #[derive(Debug)]
@@ -25,10 +25,8 @@ impl From<Error> for Failure {
     }
 }
 
-impl Failure {
-    /// Whether the database undid the statement because of another transaction; then it may go
-    /// through the next time.
-    pub(super) fn was_undone(&self) -> bool {
+impl link::Failure for Failure {
+    fn was_undone(&self) -> bool {
         let Self::Statement(error) = self else {
             return false;
         };
@@ -39,14 +37,14 @@ impl Failure {
         error.code().is_some_and(|code| undone.contains(code))
     }
 
-    pub(super) fn breaks_the_connection(&self) -> bool {
+    fn breaks_the_connection(&self) -> bool {
         match self {
             Self::Statement(error) | Self::Connecting(error) => is_unavailable(error),
             Self::Schema(_) | Self::Unexpected(_) => true,
         }
     }
 
-    pub(super) fn into_store_error(self, store: &Arc<str>) -> StoreError {
+    fn into_store_error(self, store: &Arc<str>) -> StoreError {
         let store = store.clone();
         match self {
             Self::Statement(error) | Self::Connecting(error) => {

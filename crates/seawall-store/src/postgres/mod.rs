@@ -13,38 +13,33 @@ mod error;
 mod row;
 mod schema;
 mod sql;
+mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future;
-use tokio_postgres::{Config, Row, types::ToSql};
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     clock::Timestamp,
+    link::Link,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
         StoreError,
     },
-    url::PostgresUrl,
+    url::ServerUrl,
 };
 use batch::{Keys, Rows};
-use connection::{Link, Session};
+use connection::{PostgresConnector, Session};
 use error::Failure;
-
-/// After this time without an answer a connection is given up. Shorter than the patience of a
-/// request, so that the request can be tried again on a new connection.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-
-/// How often a statement is tried again that the database undid because of another transaction.
-const UNDONE_LIMIT: u32 = 5;
 
 /// Sessions in a PostgreSQL table.
 #[derive(Debug)]
 pub struct PostgresStore {
     description: Arc<str>,
-    reads: Link,
-    commits: Link,
-    maintenance: Link,
+    reads: Link<PostgresConnector>,
+    commits: Link<PostgresConnector>,
+    maintenance: Link<PostgresConnector>,
 }
 
 impl PostgresStore {
@@ -52,62 +47,16 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &PostgresUrl) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
-        let mut config: Config = url.uri().parse().map_err(|error| StoreError::Rejected {
-            store: description.clone(),
-            reason: format!("the URL cannot be understood: {error}").into(),
-        })?;
-        if let Some(password) = url.password() {
-            config.password(password);
-        }
-        let link = |config: &Config| Link::new(config.clone(), description.clone());
-        let (reads, commits, maintenance) = (link(&config), link(&config), link(&config));
+        let connector = Arc::new(PostgresConnector::new(url, description.clone())?);
+        let link = || Link::new(connector.clone(), description.clone());
         Ok(Self {
-            reads,
-            commits,
-            maintenance,
+            reads: link(),
+            commits: link(),
+            maintenance: link(),
             description,
         })
-    }
-
-    /// Does `work` on a connection, within the time limit; gives the connection up when it fails.
-    async fn on<R, F>(
-        &self,
-        link: &Link,
-        work: impl Fn(Arc<Session>) -> F + Send,
-    ) -> Result<R, StoreError>
-    where
-        F: Future<Output = Result<R, Failure>> + Send,
-    {
-        let answer = tokio::time::timeout(ANSWER_LIMIT, async {
-            let session = link.session().await?;
-            for _ in 1..UNDONE_LIMIT {
-                match work(session.clone()).await {
-                    Err(failure) if failure.was_undone() => {}
-                    result => return result,
-                }
-            }
-            work(session).await
-        })
-        .await;
-        match answer {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(failure)) => {
-                if failure.breaks_the_connection() {
-                    link.give_up().await;
-                }
-                Err(failure.into_store_error(&self.description))
-            }
-            Err(_) => {
-                link.give_up().await;
-                let store = self.description.clone();
-                Err(StoreError::Timeout {
-                    store,
-                    waited: ANSWER_LIMIT,
-                })
-            }
-        }
     }
 }
 
@@ -120,7 +69,7 @@ impl SessionStore for PostgresStore {
         &'a self,
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
-        Box::pin(self.on(&self.reads, move |session| async move {
+        Box::pin(self.reads.run(move |session| async move {
             let keys = Keys::of(reads.iter().map(|read| &read.key));
             let known: Vec<Option<i64>> = reads
                 .iter()
@@ -144,9 +93,10 @@ impl SessionStore for PostgresStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(self.on(&self.commits, move |session| async move {
-            commit(&session, commits).await
-        }))
+        Box::pin(
+            self.commits
+                .run(move |session| async move { commit(&session, commits).await }),
+        )
     }
 
     fn claim_expired(
@@ -154,7 +104,7 @@ impl SessionStore for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
-        Box::pin(self.on(&self.maintenance, move |session| async move {
+        Box::pin(self.maintenance.run(move |session| async move {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let parameters: [&(dyn ToSql + Sync); 2] = [&now.as_millis(), &limit];
             let statements = &session.statements;
@@ -182,7 +132,7 @@ impl SessionStore for PostgresStore {
         principal: &'a str,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
-        Box::pin(self.on(&self.maintenance, move |session| async move {
+        Box::pin(self.maintenance.run(move |session| async move {
             let parameters: [&(dyn ToSql + Sync); 2] = [&principal, &now.as_millis()];
             let rows = session
                 .client
@@ -193,7 +143,7 @@ impl SessionStore for PostgresStore {
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(self.on(&self.maintenance, move |session| async move {
+        Box::pin(self.maintenance.run(move |session| async move {
             let row = session
                 .client
                 .query_one(&session.statements.count, &[])

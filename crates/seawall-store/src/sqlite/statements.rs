@@ -125,10 +125,7 @@ impl Statements {
                     Ok(stored) => stored,
                     Err(outcome) => return Ok(outcome),
                 };
-                let renamed = SessionKey {
-                    id: new_id.clone(),
-                    ..key.clone()
-                };
+                let renamed = key.with_id(new_id.clone());
                 if self.times(connection, &renamed)?.is_some() {
                     return Ok(CommitOutcome::Exists);
                 }

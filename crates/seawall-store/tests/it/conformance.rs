@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_store::{SessionStore, StoreUrl, conformance, memory::MemoryStore};
-use seawall_testing::TestPostgres;
+use seawall_testing::{TestPostgres, TestRedis, TestRedisCluster};
 
 async fn conforms(url: &str) {
     let url: StoreUrl = url.parse().unwrap();
@@ -19,15 +19,21 @@ async fn memory_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    conforms(&format!(
-        "sqlite:{}",
-        folder.path().join("sessions.db").display()
-    ))
-    .await;
+    let file = folder.path().join("sessions.db");
+    conforms(&format!("sqlite:{}", file.display())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_conforms() {
-    let server = TestPostgres::start();
-    conforms(&server.url()).await;
+    conforms(&TestPostgres::start().url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_conforms() {
+    conforms(&TestRedis::start().url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_cluster_conforms() {
+    conforms(&TestRedisCluster::start().url()).await;
 }

@@ -1,0 +1,224 @@
+//! How a connection to Redis is made: to one server, to the master that Sentinels name, or to a
+//! cluster.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
+    TlsCertificates, TlsMode,
+    aio::MultiplexedConnection,
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+    sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
+};
+use tokio::sync::Mutex;
+
+use super::{
+    address::{Address, Deployment, Tls},
+    error::Failure,
+};
+use crate::link::{CONNECT_LIMIT, Connector};
+
+/// The way to the servers.
+pub(super) struct RedisConnector {
+    way: Way,
+    description: Arc<str>,
+    hosts: u32,
+    has_warned: AtomicBool,
+}
+
+enum Way {
+    Cluster(ClusterClient),
+    Sentinel(Mutex<SentinelClient>),
+    Single(Client),
+}
+
+/// An open connection; requests of many tasks share it.
+#[derive(Clone)]
+pub(super) enum Connection {
+    /// To a server that holds everything.
+    Single(MultiplexedConnection),
+    /// To the servers of a cluster, each of which holds some partitions.
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let answer = match self.clone() {
+            Self::Single(mut server) => command.query_async(&mut server).await,
+            Self::Cluster(mut cluster) => command.query_async(&mut cluster).await,
+        };
+        Ok(answer?)
+    }
+
+    pub(super) async fn invoke<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, Failure> {
+        let answer = match self.clone() {
+            Self::Single(mut server) => script.invoke_async(&mut server).await,
+            Self::Cluster(mut cluster) => script.invoke_async(&mut cluster).await,
+        };
+        Ok(answer?)
+    }
+}
+
+impl RedisConnector {
+    pub(super) fn new(address: &Address, description: Arc<str>) -> Result<Self, RedisError> {
+        let way = match &address.deployment {
+            Deployment::Cluster => Way::Cluster(cluster_client(address)?),
+            Deployment::Sentinel { master, password } => {
+                let client = sentinel_client(address, master, password.as_deref())?;
+                Way::Sentinel(Mutex::new(client))
+            }
+            Deployment::Single => Way::Single(single_client(address)?),
+        };
+        Ok(Self {
+            way,
+            description,
+            hosts: u32::try_from(address.hosts.len()).unwrap_or(u32::MAX),
+            has_warned: AtomicBool::new(false),
+        })
+    }
+
+    /// Says once when the server may lose what it has acknowledged. A user that may not ask for the
+    /// server's settings is left in peace.
+    async fn warn_of_losses(&self, server: &mut MultiplexedConnection) {
+        let mut command = redis::cmd("CONFIG");
+        command.arg(&["GET", "appendonly", "appendfsync", "maxmemory-policy"]);
+        let settings: RedisResult<std::collections::HashMap<String, String>> =
+            command.query_async(server).await;
+        let Ok(settings) = settings else { return };
+        let is = |name: &str, value: &str| settings.get(name).is_none_or(|set| set == value);
+        let loses = [
+            (
+                !is("appendonly", "yes"),
+                "appendonly is not yes: a restart loses sessions",
+            ),
+            (
+                is("appendonly", "yes") && !is("appendfsync", "always"),
+                "appendfsync is not always: a crash of the machine loses the last writes",
+            ),
+            (
+                !is("maxmemory-policy", "noeviction"),
+                "maxmemory-policy is not noeviction: a full memory loses sessions",
+            ),
+        ];
+        for (_, problem) in loses.into_iter().filter(|(is_lossy, _)| *is_lossy) {
+            tracing::warn!(store = %self.description, "{problem}");
+        }
+    }
+}
+
+impl Connector for RedisConnector {
+    type Connection = Connection;
+    type Failure = Failure;
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let mut server = match &self.way {
+            Way::Cluster(client) => {
+                return Ok(Connection::Cluster(client.get_async_connection().await?));
+            }
+            Way::Sentinel(client) => {
+                let mut client = client.lock().await;
+                client.get_async_connection_with_config(&config()).await?
+            }
+            Way::Single(client) => {
+                client
+                    .get_multiplexed_async_connection_with_config(&config())
+                    .await?
+            }
+        };
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            self.warn_of_losses(&mut server).await;
+        }
+        Ok(Connection::Single(server))
+    }
+
+    /// A connection that was lost says so when it is used.
+    fn is_closed(_connection: &Connection) -> bool {
+        false
+    }
+
+    fn connect_limit(&self) -> Duration {
+        CONNECT_LIMIT.saturating_mul(self.hosts.saturating_add(1))
+    }
+}
+
+/// The answer is waited for elsewhere.
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(None)
+}
+
+fn single_client(address: &Address) -> RedisResult<Client> {
+    let connection = address.connections().swap_remove(0);
+    match &address.tls {
+        Some(tls) => Client::build_with_tls(connection, certificates(tls)),
+        None => Client::open(connection),
+    }
+}
+
+fn cluster_client(address: &Address) -> RedisResult<ClusterClient> {
+    let mut builder = ClusterClient::builder(address.connections())
+        .connection_timeout(CONNECT_LIMIT)
+        .retries(0);
+    if let Some(tls) = &address.tls {
+        builder = builder.tls(tls_mode(tls)).certs(certificates(tls));
+    }
+    builder.build()
+}
+
+fn sentinel_client(
+    address: &Address,
+    master: &str,
+    sentinel_password: Option<&str>,
+) -> RedisResult<SentinelClient> {
+    let master = master.to_owned();
+    let mut builder =
+        SentinelClientBuilder::new(address.places(), master, SentinelServerType::Master)?
+            .set_client_to_redis_db(address.database);
+    if let Some(user) = &address.user {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &address.password {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if let Some(password) = sentinel_password {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
+    if let Some(tls) = &address.tls {
+        builder = builder
+            .set_client_to_redis_tls_mode(tls_mode(tls))
+            .set_client_to_redis_certificates(certificates(tls))
+            .set_client_to_sentinel_tls_mode(tls_mode(tls))
+            .set_client_to_sentinel_certificates(certificates(tls));
+    }
+    builder.build()
+}
+
+fn certificates(tls: &Tls) -> TlsCertificates {
+    TlsCertificates {
+        client_tls: None,
+        root_cert: tls.authorities.clone(),
+    }
+}
+
+fn tls_mode(tls: &Tls) -> TlsMode {
+    if tls.insecure {
+        TlsMode::Insecure
+    } else {
+        TlsMode::Secure
+    }
+}

@@ -1,0 +1,95 @@
+//! What went wrong with a script, and what follows from it.
+
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::{link, store::StoreError};
+
+/// Why a script did not go through.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The driver or the server said so.
+    Server(RedisError),
+    /// Redis holds something that these scripts do not write.
+    Unexpected(&'static str),
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl link::Failure for Failure {
+    /// Redis runs a script alone: there is nobody because of whom to undo it.
+    fn was_undone(&self) -> bool {
+        false
+    }
+
+    fn breaks_the_connection(&self) -> bool {
+        match self {
+            Self::Server(error) => is_unavailable(error),
+            Self::Unexpected(_) => false,
+        }
+    }
+
+    fn into_store_error(self, store: &Arc<str>) -> StoreError {
+        let store = store.clone();
+        match self {
+            Self::Server(error) if is_unavailable(&error) => StoreError::Unavailable {
+                store,
+                reason: error.to_string().into(),
+            },
+            Self::Server(error) => StoreError::Rejected {
+                store,
+                reason: format!("{error}{}", hint(&error)).into(),
+            },
+            Self::Unexpected(what) => StoreError::Rejected {
+                store,
+                reason: what.into(),
+            },
+        }
+    }
+}
+
+/// Whether the server, or another in its place, may take the same script later. A server that
+/// became a replica refuses to write; the next connection goes to the new master.
+fn is_unavailable(error: &RedisError) -> bool {
+    let passing = [
+        ServerErrorKind::BusyLoading,
+        ServerErrorKind::ClusterDown,
+        ServerErrorKind::MasterDown,
+        ServerErrorKind::ReadOnly,
+        ServerErrorKind::TryAgain,
+        ServerErrorKind::Moved,
+        ServerErrorKind::Ask,
+    ];
+    match error.kind() {
+        ErrorKind::Server(kind) => passing.contains(&kind),
+        ErrorKind::Extension => {
+            // Too few replicas answer; a long script runs; the last save to disk failed.
+            let code = error.code().unwrap_or_default();
+            ["NOREPLICAS", "BUSY", "MISCONF"].contains(&code)
+        }
+        ErrorKind::Io
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel
+        | ErrorKind::NoValidReplicasFoundBySentinel => true,
+        _ => false,
+    }
+}
+
+fn hint(error: &RedisError) -> &'static str {
+    match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => {
+            "; check the user and the password in the store's URL"
+        }
+        (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+            "; the store's user needs the categories @read, @write and @scripting on its keys"
+        }
+        (_, Some("OOM")) => "; raise maxmemory: Redis has no room for another session",
+        (_, Some("WRONGTYPE")) => "; something else uses keys with the same prefix",
+        _ => "",
+    }
+}

@@ -1,0 +1,28 @@
+#!lua
+-- KEYS: the expiry indexes of partitions. ARGV: now, and the most sessions to claim.
+-- Deletes sessions that have expired; answers {member, columns…} for each.
+
+local claimed, left = {}, tonumber(ARGV[2])
+for _, index in ipairs(KEYS) do
+  local partition = string.sub(index, 1, -(1 + #'expiry'))
+  local due = {}
+  if left > 0 then
+    due = redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[1], 'LIMIT', 0, left)
+  end
+  for _, member in ipairs(due) do
+    local session = partition .. 's:' .. member
+    local columns = redis.call('HMGET', session, 'version', 'created', 'access', 'idle', 'slack',
+      'deadline', 'principal', 'node', 'map')
+    local principal = columns[7]
+    if principal and principal ~= '' then
+      redis.call('SREM', partition .. 'principal:' .. principal, member)
+    end
+    redis.call('ZREM', index, member)
+    -- A session that was deleted behind our back is nobody's to claim.
+    if redis.call('DEL', session) == 1 then
+      claimed[#claimed + 1] = {member, unpack(columns)}
+      left = left - 1
+    end
+  end
+end
+return claimed

@@ -1,0 +1,128 @@
+//! The Redis and Valkey back end (version 7 or later).
+//!
+//! Each batch is one script, which the server runs alone and writes to its log as one transaction;
+//! in a cluster it is one script for each partition that the batch touches. The layout of the keys
+//! is in `layout.rs`, the scripts are in `lua/`.
+//!
+//! What a commit's answer is worth is up to the server: with `appendonly yes` and
+//! `appendfsync always` it is on the server's disk, as the other back ends have it.
+
+mod address;
+mod connection;
+mod error;
+mod layout;
+mod requests;
+mod row;
+mod scripts;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Timestamp,
+    link::Link,
+    store::{
+        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
+        StoreError,
+    },
+    url::ServerUrl,
+};
+use address::Address;
+use connection::{Connection, RedisConnector};
+use layout::Layout;
+use requests::Requests;
+use scripts::Scripts;
+
+/// Sessions in Redis.
+#[derive(Debug)]
+pub struct RedisStore {
+    description: Arc<str>,
+    layout: Layout,
+    scripts: Scripts,
+    link: Link<RedisConnector>,
+}
+
+impl RedisStore {
+    /// A store at `url`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when the URL cannot be understood.
+    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+        let description: Arc<str> = url.to_string().into();
+        let rejected = |reason: String| StoreError::Rejected {
+            store: description.clone(),
+            reason: reason.into(),
+        };
+        let address = Address::parse(url).map_err(rejected)?;
+        let connector = RedisConnector::new(&address, description.clone())
+            .map_err(|error| rejected(error.to_string()))?;
+        Ok(Self {
+            layout: Layout::new(&address.prefix),
+            scripts: Scripts::new(),
+            link: Link::new(Arc::new(connector), description.clone()),
+            description,
+        })
+    }
+}
+
+impl SessionStore for RedisStore {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn read<'a>(
+        &'a self,
+        reads: &'a [Read],
+    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
+        Box::pin(
+            self.link
+                .run(move |connection| async move { self.at(&connection).read(reads).await }),
+        )
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commits: &'a [Commit],
+    ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
+        Box::pin(
+            self.link
+                .run(move |connection| async move { self.at(&connection).commit(commits).await }),
+        )
+    }
+
+    fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
+        Box::pin(self.link.run(move |connection| async move {
+            self.at(&connection).claim_expired(now, limit).await
+        }))
+    }
+
+    fn list_by_principal<'a>(
+        &'a self,
+        principal: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        Box::pin(self.link.run(move |connection| async move {
+            self.at(&connection).list_by_principal(principal, now).await
+        }))
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(
+            self.link
+                .run(move |connection| async move { self.at(&connection).count().await }),
+        )
+    }
+}
+
+impl RedisStore {
+    fn at<'a>(&'a self, connection: &'a Connection) -> Requests<'a> {
+        Requests {
+            layout: &self.layout,
+            scripts: &self.scripts,
+            connection,
+        }
+    }
+}

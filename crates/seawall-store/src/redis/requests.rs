@@ -1,0 +1,267 @@
+//! What the store asks of Redis over one connection.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use futures_util::future::{try_join, try_join_all};
+use redis::ScriptInvocation;
+
+use super::{
+    connection::Connection,
+    error::Failure,
+    layout::{self, Layout, PARTITIONS},
+    row::{self, Columns},
+    scripts::{self, Batch, Move, Scripts},
+};
+use crate::{
+    clock::Timestamp,
+    key::SessionKey,
+    record::{SessionRecord, Version},
+    store::{Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionSummary},
+};
+
+/// One connection, with what is needed to use it.
+pub(super) struct Requests<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) scripts: &'a Scripts,
+    pub(super) connection: &'a Connection,
+}
+
+impl Requests<'_> {
+    pub(super) async fn read(&self, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
+        let groups = self.groups(0..reads.len(), |index| &reads[index].key);
+        let answers = try_join_all(groups.iter().map(|group| async move {
+            let mut script = self.scripts.read.prepare_invoke();
+            for &index in group {
+                let Read { key, known } = &reads[index];
+                let known = known.map_or(String::new(), |version| version.as_i64().to_string());
+                script.key(self.layout.session(key)).arg(known);
+            }
+            self.connection
+                .invoke::<Vec<Option<Columns>>>(&script)
+                .await
+        }))
+        .await?;
+        let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
+        for (index, columns) in flatten(&groups, answers) {
+            outcomes[index] = match columns.as_deref().and_then(row::origin) {
+                Some(origin) => self.read_moving(&reads[index].key, origin).await?,
+                None => row::outcome(columns)?,
+            };
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
+        let (moves, others): (Vec<_>, Vec<_>) =
+            (0..commits.len()).partition(|&index| self.is_move(&commits[index]));
+        let groups = self.groups(others, |index| commits[index].key());
+        let scripted = try_join_all(groups.iter().map(|group| async move {
+            let mut batch = Batch::new(self.scripts, self.layout);
+            group.iter().for_each(|&index| batch.push(&commits[index]));
+            self.connection
+                .invoke::<Vec<String>>(&batch.invocation)
+                .await
+        }));
+        let moved = try_join_all(moves.iter().map(|&index| self.carry_over(&commits[index])));
+        let (scripted, moved) = try_join(scripted, moved).await?;
+        let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
+        for (index, word) in flatten(&groups, scripted) {
+            outcomes[index] = scripts::outcome(&word)?;
+        }
+        for (index, outcome) in moves.into_iter().zip(moved) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) async fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Expired>, Failure> {
+        let mut claimed = Vec::new();
+        for partitions in self.partitions() {
+            let mut script = self.scripts.claim.prepare_invoke();
+            for partition in partitions {
+                script.key(self.layout.expiry(partition));
+            }
+            script.arg(now.as_millis()).arg(limit - claimed.len());
+            for columns in self.connection.invoke::<Vec<Columns>>(&script).await? {
+                claimed.push(row::expired(&columns)?);
+            }
+            if claimed.len() >= limit {
+                break;
+            }
+        }
+        Ok(claimed)
+    }
+
+    pub(super) async fn list_by_principal(
+        &self,
+        principal: &str,
+        now: Timestamp,
+    ) -> Result<Vec<SessionSummary>, Failure> {
+        let answers = try_join_all(self.partitions().into_iter().map(|partitions| async move {
+            let mut script = self.scripts.list.prepare_invoke();
+            for partition in partitions {
+                script.key(self.layout.principal(partition, principal));
+            }
+            script.arg(now.as_millis());
+            self.connection.invoke::<Vec<Columns>>(&script).await
+        }))
+        .await?;
+        let found = answers.iter().flatten();
+        let mut sessions: Vec<_> = found
+            .map(|columns| row::summary(columns))
+            .collect::<Result<_, _>>()?;
+        sessions.sort_by_key(|session| Reverse(session.last_access));
+        Ok(sessions)
+    }
+
+    pub(super) async fn count(&self) -> Result<u64, Failure> {
+        let counts = try_join_all((0..PARTITIONS).map(|partition| {
+            let mut command = redis::cmd("ZCARD");
+            command.arg(self.layout.expiry(partition));
+            async move { self.connection.query::<u64>(&command).await }
+        }))
+        .await?;
+        Ok(counts.iter().sum())
+    }
+
+    /// Whether a commit moves a session to a partition that another server may hold.
+    fn is_move(&self, commit: &Commit) -> bool {
+        let Commit::Rename { key, new_id, .. } = commit else {
+            return false;
+        };
+        self.connection.is_cluster()
+            && layout::partition_of(key) != layout::partition_of(&key.with_id(new_id.clone()))
+    }
+
+    /// Renames a session into another partition, in the steps that `commit.lua` describes.
+    async fn carry_over(&self, commit: &Commit) -> Result<CommitOutcome, Failure> {
+        let Commit::Rename {
+            key,
+            new_id,
+            expected,
+            record,
+        } = commit
+        else {
+            return Err(Failure::Unexpected("a move that is no rename"));
+        };
+        let to = &key.with_id(new_id.clone());
+        let stored = self.departure(key, to).await?;
+        match stored.version {
+            None if !stored.has_departed => return Ok(CommitOutcome::Missing),
+            Some(version) if version != *expected => return Ok(CommitOutcome::Conflict),
+            _ => {}
+        }
+        // The last access never goes back. A touch that comes between is lost, by milliseconds.
+        let record = SessionRecord {
+            last_access: record.last_access.max(stored.last_access),
+            ..(**record).clone()
+        };
+        let steps = Move {
+            scripts: self.scripts,
+            layout: self.layout,
+            from: key,
+            to,
+        };
+        for step in [
+            steps.prepare(&record),
+            steps.depart(expected.as_i64()),
+            steps.confirm(),
+            steps.forget(),
+        ] {
+            let outcome = self.step(&step).await?;
+            if outcome != CommitOutcome::Done {
+                return Ok(outcome);
+            }
+        }
+        Ok(CommitOutcome::Done)
+    }
+
+    /// What there is of a session that is to move.
+    async fn departure(&self, from: &SessionKey, to: &SessionKey) -> Result<Departure, Failure> {
+        let mut command = redis::cmd("HMGET");
+        command
+            .arg(self.layout.session(from))
+            .arg(&["version", "access", "moved"]);
+        type Columns = (Option<i64>, Option<i64>, Option<String>);
+        let (version, access, moved): Columns = self.connection.query(&command).await?;
+        Ok(Departure {
+            version: version.map(Version::from_i64),
+            last_access: Timestamp::from_millis(access.unwrap_or(0)),
+            has_departed: moved == Some(self.layout.session(to)),
+        })
+    }
+
+    /// Reads a session that is on its way from `origin`. It has arrived if it has departed there.
+    async fn read_moving(&self, key: &SessionKey, origin: &str) -> Result<ReadOutcome, Failure> {
+        let mut command = redis::cmd("HGET");
+        command.arg(origin).arg("moved");
+        let moved: Option<String> = self.connection.query(&command).await?;
+        if moved.as_deref() != Some(&self.layout.session(key)) {
+            return Ok(ReadOutcome::Missing);
+        }
+        let mut confirm = self.scripts.commit.prepare_invoke();
+        confirm
+            .key(self.layout.session(key))
+            .arg("confirm")
+            .arg(origin);
+        self.step(&confirm).await?;
+        let mut script = self.scripts.read.prepare_invoke();
+        script.key(self.layout.session(key)).arg("");
+        let mut answers: Vec<Option<Columns>> = self.connection.invoke(&script).await?;
+        row::outcome(answers.pop().flatten())
+    }
+
+    async fn step(&self, step: &ScriptInvocation<'_>) -> Result<CommitOutcome, Failure> {
+        let words: Vec<String> = self.connection.invoke(step).await?;
+        match words.as_slice() {
+            [word] => scripts::outcome(word),
+            _ => Err(Failure::Unexpected(
+                "another number of outcomes than of commits",
+            )),
+        }
+    }
+
+    /// What can go to Redis in one script: everything, or in a cluster what is in one partition.
+    fn groups<'k>(
+        &self,
+        indexes: impl IntoIterator<Item = usize>,
+        key: impl Fn(usize) -> &'k SessionKey,
+    ) -> Vec<Vec<usize>> {
+        let mut groups = BTreeMap::<u32, Vec<usize>>::new();
+        for index in indexes {
+            let partition = if self.connection.is_cluster() {
+                layout::partition_of(key(index))
+            } else {
+                0
+            };
+            groups.entry(partition).or_default().push(index);
+        }
+        groups.into_values().collect()
+    }
+
+    /// The partitions that one script may work on together.
+    fn partitions(&self) -> Vec<Vec<u32>> {
+        if self.connection.is_cluster() {
+            (0..PARTITIONS).map(|partition| vec![partition]).collect()
+        } else {
+            vec![(0..PARTITIONS).collect()]
+        }
+    }
+}
+
+/// A session that is to move to another partition, or has departed in an earlier try.
+struct Departure {
+    version: Option<Version>,
+    last_access: Timestamp,
+    has_departed: bool,
+}
+
+/// The answers of all groups, each with where it stands in the batch.
+fn flatten<T>(groups: &[Vec<usize>], answers: Vec<Vec<T>>) -> Vec<(usize, T)> {
+    let indexes = groups.iter().flatten().copied();
+    indexes.zip(answers.into_iter().flatten()).collect()
+}
