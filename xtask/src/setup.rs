@@ -6,41 +6,83 @@ use anyhow::{Result, bail};
 
 use crate::command::{execute, program};
 
-/// The programs that the tests start, the package that has them, and where it may put them.
-const POSTGRESQL_PROGRAMS: [&str; 4] = ["initdb", "pg_isready", "postgres", "psql"];
+/// A server that the tests start.
+struct Server {
+    name: &'static str,
+    /// Its programs; each stands for all that do the same.
+    programs: &'static [&'static [&'static str]],
+    /// Debian's package.
+    package: &'static str,
+    /// Which versions serve, and what other distributions call the package.
+    elsewhere: &'static str,
+}
 
-fn has_postgresql() -> bool {
-    let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect())
-        .unwrap_or_default();
+const SERVERS: [Server; 2] = [
+    Server {
+        name: "PostgreSQL",
+        programs: &[&["initdb"], &["pg_isready"], &["postgres"], &["psql"]],
+        package: "postgresql",
+        elsewhere: "13 or later; Fedora, AlmaLinux, Rocky: sudo dnf install postgresql-server",
+    },
+    Server {
+        name: "Redis",
+        programs: &[
+            &["redis-server", "valkey-server"],
+            &["redis-cli", "valkey-cli"],
+        ],
+        package: "redis-server",
+        elsewhere: "7 or later, or Valkey; Fedora, AlmaLinux, Rocky: sudo dnf install valkey",
+    },
+];
+
+impl Server {
+    fn is_installed(&self) -> bool {
+        let folders = folders();
+        let is_there = |name: &&str| folders.iter().any(|folder| folder.join(name).is_file());
+        self.programs.iter().all(|names| names.iter().any(is_there))
+    }
+}
+
+/// Where distributions put programs.
+fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
     if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
         folders.extend(versions.flatten().map(|version| version.path().join("bin")));
     }
-    folders.iter().any(|folder| {
-        POSTGRESQL_PROGRAMS
-            .iter()
-            .all(|name| folder.join(name).is_file())
-    })
+    folders
 }
 
 /// Installs what is missing when it may, and otherwise says what to install.
 pub(crate) fn run() -> Result<()> {
-    if has_postgresql() {
-        println!("PostgreSQL: there");
-        return Ok(());
+    let missing = || SERVERS.iter().filter(|server| !server.is_installed());
+    let packages: Vec<_> = missing().map(|server| server.package).collect();
+    if !packages.is_empty() && may_install() {
+        println!(
+            "installing the distribution's packages: {}",
+            packages.join(", ")
+        );
+        install(&packages)?;
     }
-    if may_install() {
-        println!("PostgreSQL: installing the distribution's package");
-        install(&["postgresql"])?;
-    }
-    if !has_postgresql() {
+    let needed: Vec<_> = missing()
+        .map(
+            |Server {
+                 name,
+                 package,
+                 elsewhere,
+                 ..
+             }| { format!("{name}: sudo apt-get install {package} ({elsewhere})") },
+        )
+        .collect();
+    if !needed.is_empty() {
         bail!(
-            "the tests need a PostgreSQL server (13 or later); install it and run this again:\n  \
-             Debian, Ubuntu: sudo apt-get install postgresql\n  \
-             Fedora, AlmaLinux, Rocky: sudo dnf install postgresql-server"
+            "the tests need servers; install them and run this again:\n  {}",
+            needed.join("\n  ")
         );
     }
-    println!("PostgreSQL: installed");
+    let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
+    println!("{}: there", names.join(", "));
     Ok(())
 }
 

@@ -1,8 +1,11 @@
 //! A PostgreSQL server for one test.
 
 use std::{
-    fs,
-    os::unix::{fs::chown, process::CommandExt},
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -15,7 +18,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::port::free_port;
+use crate::{TestCertificates, port::free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -28,7 +31,7 @@ pub struct TestPostgres {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
-    fsync: &'static str,
+    settings: Vec<String>,
     server: Option<Child>,
 }
 
@@ -40,7 +43,7 @@ impl TestPostgres {
     /// When the programs are not installed, or the server does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with("fsync=off")
+        Self::start_with(&["fsync=off"])
     }
 
     /// Starts a server that syncs each commit to the disk, as one in production does.
@@ -49,28 +52,49 @@ impl TestPostgres {
     /// When the programs are not installed, or the server does not start.
     #[must_use]
     pub fn start_durable() -> Self {
-        Self::start_with("fsync=on")
+        Self::start_with(&[])
     }
 
-    fn start_with(fsync: &'static str) -> Self {
+    /// Starts a server that takes connections with TLS only.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or the server does not start.
+    #[must_use]
+    pub fn start_with_tls(certificates: &TestCertificates) -> Self {
+        let mut postgres = Self::start();
+        postgres.kill();
+        let copy = |from: PathBuf, name: &str| {
+            let to = postgres.data().join(name);
+            fs::copy(from, &to).expect("a file in the data folder");
+            postgres.give_away(&to);
+            fs::set_permissions(&to, Permissions::from_mode(0o600)).expect("a file of ours");
+            to
+        };
+        let certificate = copy(certificates.certificate(), "server.crt");
+        let key = copy(certificates.key(), "server.key");
+        let rules = "hostssl all all 127.0.0.1/32 trust\n";
+        fs::write(postgres.data().join("pg_hba.conf"), rules).expect("a file in the data folder");
+        postgres.settings.extend([
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", certificate.display()),
+            format!("ssl_key_file={}", key.display()),
+        ]);
+        postgres.start_again();
+        postgres
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let programs = find_programs()
             .expect("PostgreSQL's initdb and postgres are not installed; run `cargo xtask setup`");
         let folder = TempDir::with_prefix("seawall-postgres-").expect("a temporary folder");
-        if let Some(user) = other_user() {
-            chown(
-                folder.path(),
-                Some(user.uid.as_raw()),
-                Some(user.gid.as_raw()),
-            )
-            .expect("root may give its folder away");
-        }
         let mut postgres = Self {
             folder,
             programs,
             port: free_port(),
-            fsync,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             server: None,
         };
+        postgres.give_away(postgres.folder.path());
         postgres.make_cluster();
         postgres.start_again();
         postgres
@@ -166,7 +190,8 @@ impl TestPostgres {
                 "-c",
                 "unix_socket_directories=",
             ])
-            .args(["-c", &format!("port={}", self.port), "-c", self.fsync])
+            .args(["-c", &format!("port={}", self.port)])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .process_group(0)
             .stdout(Stdio::null())
             .stderr(log)
@@ -174,6 +199,14 @@ impl TestPostgres {
             .expect("postgres runs");
         self.server = Some(server);
         self.wait_until_ready();
+    }
+
+    /// Gives a file to the user that the server runs as.
+    fn give_away(&self, path: &Path) {
+        if let Some(user) = other_user() {
+            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+                .expect("root may give its files away");
+        }
     }
 
     fn make_cluster(&self) {

@@ -155,8 +155,10 @@ impl TestRedis {
         let mut ping = Command::new(find_program(&CLIENT));
         ping.args(["-p", &self.port.to_string(), "ping"])
             .stdin(Stdio::null());
-        ping.output()
-            .is_ok_and(|output| output.stdout.starts_with(b"PONG"))
+        // A server that wants a password answers too.
+        ping.output().is_ok_and(|output| {
+            output.stdout.starts_with(b"PONG") || output.stdout.starts_with(b"NOAUTH")
+        })
     }
 
     fn log_file(&self) -> PathBuf {
@@ -223,19 +225,19 @@ impl TestRedisCluster {
     }
 }
 
-/// A Redis master, a replica, and a Sentinel that watches them.
+/// A Redis master, two replicas, and a Sentinel that watches them.
 #[derive(Debug)]
 pub struct TestRedisSentinel {
     /// The first master.
     pub master: TestRedis,
-    replica: TestRedis,
+    replicas: [TestRedis; 2],
     folder: TempDir,
     port: u16,
     sentinel: Option<Child>,
 }
 
 impl TestRedisSentinel {
-    /// Starts the servers and waits until the replica follows.
+    /// Starts the servers and waits until the replicas follow.
     ///
     /// # Panics
     /// When the programs are not installed, or a server does not start.
@@ -243,11 +245,12 @@ impl TestRedisSentinel {
     pub fn start() -> Self {
         let master = TestRedis::start();
         let port = master.port.to_string();
-        let replica = TestRedis::start_with(&[&["replicaof", "127.0.0.1", &port]]);
+        let replica = || TestRedis::start_with(&[&["replicaof", "127.0.0.1", &port]]);
+        let replicas = [replica(), replica()];
         let folder = TempDir::with_prefix("seawall-sentinel-").expect("a temporary folder");
         let mut sentinel = Self {
             master,
-            replica,
+            replicas,
             folder,
             port: free_port(),
             sentinel: None,
@@ -279,24 +282,20 @@ impl TestRedisSentinel {
             .stdout(Stdio::null())
             .spawn();
         self.sentinel = Some(sentinel.expect("redis-server runs"));
-        wait_until(|| self.knows_the_replica(), || self.replica.log());
+        wait_until(|| self.knows_the_replicas(), || self.replicas[0].log());
     }
 
-    fn knows_the_replica(&self) -> bool {
-        let follows = self.replica.command(&["info", "replication"]);
+    fn knows_the_replicas(&self) -> bool {
         let mut ask = Command::new(find_program(&CLIENT));
-        ask.args([
-            "-p",
-            &self.port.to_string(),
-            "sentinel",
-            "replicas",
-            "sessions",
-        ]);
+        let port = self.port.to_string();
+        ask.args(["-p", &port, "sentinel", "replicas", "sessions"]);
         let known = ask.stdin(Stdio::null()).output();
-        follows.contains("master_link_status:up")
-            && known.is_ok_and(|output| {
-                String::from_utf8_lossy(&output.stdout).contains(&self.replica.port.to_string())
-            })
+        let known = known.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let known = known.unwrap_or_default();
+        self.replicas.iter().all(|replica| {
+            let state = replica.command(&["info", "replication"]);
+            state.contains("master_link_status:up") && known.contains(&replica.port.to_string())
+        })
     }
 }
 

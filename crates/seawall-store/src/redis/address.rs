@@ -21,6 +21,8 @@ pub(super) struct Address {
     pub(super) database: i64,
     /// What the name of every key begins with.
     pub(super) prefix: String,
+    /// How many replicas must have a commit before it is acknowledged.
+    pub(super) replicas: u32,
 }
 
 /// How the servers belong together.
@@ -68,6 +70,9 @@ impl Address {
             ("-cluster", None) => Deployment::Cluster,
             (_, None) => Deployment::Single,
         };
+        if matches!(deployment, Deployment::Cluster) && options.replicas > 0 {
+            return Err("replicas= does not go with redis-cluster://".to_owned());
+        }
         let hosts = parse_hosts(hosts, &deployment)?;
         if !tls && (options.insecure || options.authorities.is_some()) {
             return Err("cacert= and insecure= go with rediss://".to_owned());
@@ -87,6 +92,7 @@ impl Address {
             user: decode(user),
             password,
             database,
+            replicas: options.replicas,
             prefix: options.prefix.unwrap_or_else(|| PREFIX.to_owned()),
         })
     }
@@ -180,6 +186,7 @@ struct Options {
     insecure: bool,
     master: Option<String>,
     prefix: Option<String>,
+    replicas: u32,
     sentinel_password: Option<String>,
 }
 
@@ -197,11 +204,15 @@ impl Options {
                 ("prefix", _) => {
                     return Err("prefix= takes letters, digits and . _ - :".to_owned());
                 }
+                ("replicas", _) => {
+                    let number = value.parse();
+                    options.replicas = number.map_err(|_| "replicas= takes a number".to_owned())?;
+                }
                 ("sentinel-password", _) => options.sentinel_password = decode(value),
                 _ => {
                     return Err(format!(
-                        "option {name:?} is not known; there are cacert, insecure, master, prefix \
-                         and sentinel-password"
+                        "option {name:?} is not known; there are cacert, insecure, master, prefix, \
+                         replicas and sentinel-password"
                     ));
                 }
             }
@@ -269,6 +280,8 @@ mod tests {
             ("redis://h?master=m", "redis-sentinel"),
             ("redis://h?insecure=true", "rediss"),
             ("redis://h?prefix={1}", "prefix"),
+            ("redis://h?replicas=all", "replicas"),
+            ("redis-cluster://h?replicas=1", "redis-cluster"),
             ("redis://h?tls=yes", "tls"),
             ("rediss://h?cacert=/no/such/file", "/no/such/file"),
         ] {

@@ -11,6 +11,8 @@ use crate::{link, store::StoreError};
 pub(super) enum Failure {
     /// The driver or the server said so.
     Server(RedisError),
+    /// Fewer replicas than are asked for have the commit so far.
+    TooFewReplicas(u32),
     /// Redis holds something that these scripts do not write.
     Unexpected(&'static str),
 }
@@ -30,7 +32,7 @@ impl link::Failure for Failure {
     fn breaks_the_connection(&self) -> bool {
         match self {
             Self::Server(error) => is_unavailable(error),
-            Self::Unexpected(_) => false,
+            Self::TooFewReplicas(_) | Self::Unexpected(_) => false,
         }
     }
 
@@ -44,6 +46,10 @@ impl link::Failure for Failure {
             Self::Server(error) => StoreError::Rejected {
                 store,
                 reason: format!("{error}{}", hint(&error)).into(),
+            },
+            Self::TooFewReplicas(number) => StoreError::Unavailable {
+                store,
+                reason: format!("only {number} replicas have the commit").into(),
             },
             Self::Unexpected(what) => StoreError::Rejected {
                 store,

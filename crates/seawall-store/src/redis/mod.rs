@@ -5,7 +5,8 @@
 //! is in `layout.rs`, the scripts are in `lua/`.
 //!
 //! What a commit's answer is worth is up to the server: with `appendonly yes` and
-//! `appendfsync always` it is on the server's disk, as the other back ends have it.
+//! `appendfsync always` it is on the server's disk, as the other back ends have it; with
+//! `?replicas=1` in the URL a replica has it too, so that a failover loses nothing.
 
 mod address;
 mod connection;
@@ -38,6 +39,7 @@ pub struct RedisStore {
     description: Arc<str>,
     layout: Layout,
     scripts: Scripts,
+    replicas: u32,
     link: Link<RedisConnector>,
 }
 
@@ -58,6 +60,7 @@ impl RedisStore {
         Ok(Self {
             layout: Layout::new(&address.prefix),
             scripts: Scripts::new(),
+            replicas: address.replicas,
             link: Link::new(Arc::new(connector), description.clone()),
             description,
         })
@@ -83,10 +86,12 @@ impl SessionStore for RedisStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(
-            self.link
-                .run(move |connection| async move { self.at(&connection).commit(commits).await }),
-        )
+        Box::pin(self.link.run(move |connection| async move {
+            let requests = self.at(&connection);
+            let outcomes = requests.commit(commits).await?;
+            requests.await_replicas(self.replicas).await?;
+            Ok(outcomes)
+        }))
     }
 
     fn claim_expired(

@@ -1,6 +1,6 @@
 //! What the store asks of Redis over one connection.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use futures_util::future::{try_join, try_join_all};
 use redis::ScriptInvocation;
@@ -18,6 +18,9 @@ use crate::{
     record::{SessionRecord, Version},
     store::{Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionSummary},
 };
+
+/// How long a commit waits for replicas.
+const REPLICA_LIMIT: Duration = Duration::from_secs(2);
 
 /// One connection, with what is needed to use it.
 pub(super) struct Requests<'a> {
@@ -72,6 +75,19 @@ impl Requests<'_> {
             outcomes[index] = outcome;
         }
         Ok(outcomes)
+    }
+
+    /// Waits until `replicas` have all that this connection has written.
+    pub(super) async fn await_replicas(&self, replicas: u32) -> Result<(), Failure> {
+        if replicas == 0 {
+            return Ok(());
+        }
+        let mut command = redis::cmd("WAIT");
+        command.arg(replicas).arg(REPLICA_LIMIT.as_millis());
+        match self.connection.query(&command).await? {
+            reached if reached < replicas => Err(Failure::TooFewReplicas(reached)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn claim_expired(

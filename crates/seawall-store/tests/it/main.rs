@@ -2,4 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
+mod outage;
 mod postgres;
+mod redis;
+mod support;
+mod tls;

@@ -3,42 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use seawall_store::{
-    Batcher, BatcherSettings, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
-    SessionStore, StoreError, StoreUrl, Timestamp, Version,
+    Batcher, BatcherSettings, Commit, CommitOutcome, Read, ReadOutcome, StoreError, Timestamp,
+    Version,
 };
 use seawall_testing::TestPostgres;
 use tokio::task::JoinSet;
 
-async fn open(url: &str) -> Arc<dyn SessionStore> {
-    url.parse::<StoreUrl>().unwrap().open().await.unwrap()
-}
-
-fn key(id: &str) -> SessionKey {
-    SessionKey {
-        id: id.into(),
-        context: "_".into(),
-        virtual_host: "0.0.0.0".into(),
-    }
-}
-
-fn create(id: &str) -> Commit {
-    let now = Timestamp::from_millis(1_790_000_000_000);
-    let record = SessionRecord {
-        version: Version::from_i64(1),
-        created_at: now,
-        last_access: now,
-        idle_timeout: Some(Duration::from_secs(1_800)),
-        expiry_slack: Duration::ZERO,
-        deadline: None,
-        principal: None,
-        last_node: "node1".into(),
-        attributes: seawall_store::Attributes::new(),
-    };
-    Commit::Create {
-        key: key(id),
-        record: Arc::new(record),
-    }
-}
+use crate::support::{create, key, open};
 
 #[tokio::test]
 async fn nodes_that_start_together_on_an_empty_database_all_serve() {
@@ -137,29 +108,6 @@ async fn updates_stay_in_their_page() {
         assert!(tokio::time::Instant::now() < deadline, "no statistics");
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test]
-async fn a_server_that_is_killed_is_waited_for() {
-    let mut server = TestPostgres::start();
-    let store = open(&server.url()).await;
-    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
-    assert_eq!(
-        batcher.commit(create("a")).await.unwrap(),
-        CommitOutcome::Done
-    );
-    server.kill();
-    let waiting = tokio::spawn({
-        let batcher = batcher.clone();
-        async move { batcher.commit(create("b")).await }
-    });
-    let restarted = tokio::task::spawn_blocking(move || {
-        server.start_again();
-        server
-    });
-    let server = restarted.await.unwrap();
-    assert_eq!(waiting.await.unwrap().unwrap(), CommitOutcome::Done);
-    assert_eq!(server.query("SELECT count(*) FROM jettysessions"), "2");
 }
 
 #[tokio::test]

@@ -1,0 +1,38 @@
+//! What the tests share.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_store::{
+    Attributes, Commit, SessionKey, SessionRecord, SessionStore, StoreUrl, Timestamp, Version,
+};
+
+pub(crate) async fn open(url: &str) -> Arc<dyn SessionStore> {
+    url.parse::<StoreUrl>().unwrap().open().await.unwrap()
+}
+
+pub(crate) fn key(id: &str) -> SessionKey {
+    SessionKey {
+        id: id.into(),
+        context: "_".into(),
+        virtual_host: "0.0.0.0".into(),
+    }
+}
+
+pub(crate) fn create(id: &str) -> Commit {
+    let now = Timestamp::from_millis(1_790_000_000_000);
+    let record = SessionRecord {
+        version: Version::from_i64(1),
+        created_at: now,
+        last_access: now,
+        idle_timeout: Some(Duration::from_secs(1_800)),
+        expiry_slack: Duration::ZERO,
+        deadline: None,
+        principal: None,
+        last_node: "node1".into(),
+        attributes: Attributes::new(),
+    };
+    Commit::Create {
+        key: key(id),
+        record: Arc::new(record),
+    }
+}
