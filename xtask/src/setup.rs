@@ -17,7 +17,17 @@ struct Server {
     elsewhere: &'static str,
 }
 
-const SERVERS: [Server; 2] = [
+const SERVERS: [Server; 3] = [
+    Server {
+        name: "MariaDB",
+        programs: &[
+            &["mariadbd", "mysqld"],
+            &["mariadb-install-db"],
+            &["mariadb"],
+        ],
+        package: "mariadb-server",
+        elsewhere: "10.6 or later; Fedora, AlmaLinux, Rocky: sudo dnf install mariadb-server",
+    },
     Server {
         name: "PostgreSQL",
         programs: &[&["initdb"], &["pg_isready"], &["postgres"], &["psql"]],

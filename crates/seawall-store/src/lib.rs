@@ -5,13 +5,17 @@
 //! carries out each batch. A commit is a compare-and-set of the record's [`Version`], so it never
 //! overwrites what it has not seen.
 //!
-//! Back ends: [`memory`], [`sqlite`], [`postgres`] and [`mod@redis`], each behind a feature of that name. To write
+//! Back ends: [`memory`], [`sqlite`], [`postgres`], [`mysql`] and [`mod@redis`], each behind a feature of that name. To write
 //! another, implement [`SessionStore`] and run the suite in [`conformance`] against it.
 
+#[cfg(feature = "server")]
+mod address;
 pub mod batcher;
 pub mod change_set;
 pub mod clock;
 pub mod codec;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod key;
@@ -19,6 +23,8 @@ pub mod key;
 mod link;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
@@ -27,7 +33,7 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tls;
 pub mod url;
 pub mod value;

@@ -39,46 +39,44 @@ pub(crate) fn client_config(trust: &Trust<'_>) -> Result<ClientConfig, String> {
     Ok(builder.with_no_client_auth())
 }
 
-/// The authorities that `trust` names.
-pub(crate) fn authorities(trust: &Trust<'_>) -> Result<RootCertStore, String> {
+fn authorities(trust: &Trust<'_>) -> Result<RootCertStore, String> {
     let mut authorities = RootCertStore::empty();
-    match trust {
-        Trust::Anyone => {}
-        Trust::File(path) => {
-            let unreadable = |error| {
-                format!(
-                    "the authorities' file {} cannot be read: {error}",
-                    path.display()
-                )
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                let certificate = certificate.map_err(unreadable)?;
-                authorities.add(certificate).map_err(|error| {
-                    format!(
-                        "{} holds a certificate that is none: {error}",
-                        path.display()
-                    )
-                })?;
-            }
-            if authorities.is_empty() {
-                return Err(format!(
-                    "{} holds no certificate in PEM form",
-                    path.display()
-                ));
-            }
-        }
-        Trust::System => {
-            authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if authorities.is_empty() {
-                return Err(
-                    "the system has no certificate authorities; install ca-certificates, or name \
-                     a file of authorities in the store's URL"
-                        .to_owned(),
-                );
-            }
-        }
+    authorities.add_parsable_certificates(certificates(trust)?);
+    if authorities.is_empty() {
+        return Err("none of the authorities' certificates can be read".to_owned());
     }
     Ok(authorities)
+}
+
+/// The certificates of the authorities that are trusted.
+///
+/// # Errors
+/// Why there are none, for people.
+pub(crate) fn certificates(trust: &Trust<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let (certificates, nothing) = match trust {
+        Trust::Anyone => return Ok(Vec::new()),
+        Trust::File(path) => {
+            let path_shown = path.display();
+            let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+            let certificates: Vec<_> = read.map_err(|error| {
+                format!("the authorities' file {path_shown} cannot be read: {error}")
+            })?;
+            (
+                certificates,
+                format!("{path_shown} holds no certificate in PEM form"),
+            )
+        }
+        Trust::System => (
+            rustls_native_certs::load_native_certs().certs,
+            "the system has no certificate authorities; install ca-certificates, or name a file \
+             of authorities in the store's URL"
+                .to_owned(),
+        ),
+    };
+    if certificates.is_empty() {
+        return Err(nothing);
+    }
+    Ok(certificates)
 }
 
 /// Checks that the server holds the key of its certificate, and not whose certificate that is.

@@ -12,6 +12,8 @@ use crate::store::{SessionStore, StoreError};
 pub enum StoreUrl {
     /// The memory of this process.
     Memory,
+    /// A MariaDB or MySQL database.
+    Mysql(ServerUrl),
     /// A PostgreSQL database.
     Postgres(ServerUrl),
     /// A Redis or Valkey server, one watched by Sentinels, or a cluster.
@@ -77,7 +79,7 @@ impl ServerUrl {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "store URL {text:?}: {reason}; write sqlite:PATH, postgres://USER@HOST:PORT/DATABASE, \
-     redis://HOST:PORT or memory:"
+     mysql://USER@HOST:PORT/DATABASE, redis://HOST:PORT or memory:"
 )]
 pub struct ParseStoreUrlError {
     text: String,
@@ -100,12 +102,13 @@ impl FromStr for StoreUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => error("memory:…", "nothing may follow memory:"),
-            "postgres" | "postgresql" | "redis" | "rediss" | "redis-sentinel"
-            | "rediss-sentinel" | "redis-cluster" | "rediss-cluster"
+            "mariadb" | "mysql" | "postgres" | "postgresql" | "redis" | "rediss"
+            | "redis-sentinel" | "rediss-sentinel" | "redis-cluster" | "rediss-cluster"
                 if !rest.starts_with("//") =>
             {
                 error(scheme, "// must follow the scheme")
             }
+            "mariadb" | "mysql" => Ok(Self::Mysql(ServerUrl::new(text))),
             "postgres" | "postgresql" => Ok(Self::Postgres(ServerUrl::new(text))),
             "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
             | "rediss-cluster" => Ok(Self::Redis(ServerUrl::new(text))),
@@ -122,6 +125,7 @@ impl StoreUrl {
     #[must_use]
     pub fn with_password(self, password: String) -> Self {
         match self {
+            Self::Mysql(url) => Self::Mysql(url.with_password(password)),
             Self::Postgres(url) => Self::Postgres(url.with_password(password)),
             Self::Redis(url) => Self::Redis(url.with_password(password)),
             other => other,
@@ -136,6 +140,8 @@ impl StoreUrl {
         match self {
             #[cfg(feature = "memory")]
             Self::Memory => Ok(Arc::new(crate::memory::MemoryStore::new())),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(url) => Ok(Arc::new(crate::mysql::MysqlStore::new(url)?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url)?)),
             #[cfg(feature = "redis")]
@@ -151,6 +157,7 @@ impl StoreUrl {
             }
             #[cfg(not(all(
                 feature = "memory",
+                feature = "mysql",
                 feature = "postgres",
                 feature = "redis",
                 feature = "sqlite"
@@ -167,7 +174,9 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory:"),
-            Self::Postgres(url) | Self::Redis(url) => f.write_str(&url.redacted()),
+            Self::Mysql(url) | Self::Postgres(url) | Self::Redis(url) => {
+                f.write_str(&url.redacted())
+            }
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
         }
     }

@@ -1,12 +1,14 @@
 //! Real servers for the tests, started on free ports and ended by their process id.
 
 mod certificates;
+mod mariadb;
 mod port;
 mod postgres;
 mod program;
 mod redis;
 
 pub use certificates::TestCertificates;
+pub use mariadb::TestMariaDb;
 pub use port::free_port;
 pub use postgres::TestPostgres;
 pub use redis::{TestRedis, TestRedisCluster, TestRedisSentinel};

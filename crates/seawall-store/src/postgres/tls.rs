@@ -3,10 +3,7 @@
 //! The names are libpq's. Unlike libpq, a server that is not on this machine is verified when the
 //! URI says nothing.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use tokio_postgres::{
     Config,
@@ -14,7 +11,10 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::tls::{self, Trust};
+use crate::{
+    address::{self, decode},
+    tls::{self, Trust},
+};
 
 /// The options `sslmode` and `sslrootcert`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl TlsOptions {
             match option.split_once('=') {
                 Some(("sslmode", mode)) => options.mode = Some(Mode::parse(mode)?),
                 Some(("sslrootcert", path)) => {
-                    options.authorities = Some(PathBuf::from(unescape(path)));
+                    options.authorities = decode(path).map(PathBuf::from);
                 }
                 _ => others.push(option),
             }
@@ -104,16 +104,9 @@ impl Mode {
 
 fn is_this_machine(host: &Host) -> bool {
     match host {
-        Host::Tcp(name) if name == "localhost" => true,
-        Host::Tcp(name) => name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Host::Tcp(name) => address::is_this_machine(name),
         Host::Unix(path) => path.is_absolute() || path == Path::new(""),
     }
-}
-
-fn unescape(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
 }
 
 #[cfg(test)]

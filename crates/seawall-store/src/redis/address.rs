@@ -2,10 +2,12 @@
 
 use std::{fs, str::FromStr};
 
-use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
-use crate::url::ServerUrl;
+use crate::{
+    address::{decode, parse_host},
+    url::ServerUrl,
+};
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -149,25 +151,6 @@ fn parse_hosts(hosts: &str, deployment: &Deployment) -> Result<Vec<(String, u16)
     }
 }
 
-fn parse_host(text: &str, default_port: u16) -> Result<(String, u16), String> {
-    let (name, port) = match text.rsplit_once(':') {
-        // A bare IPv6 address has colons and ends in a bracket.
-        Some((name, port)) if !port.ends_with(']') => {
-            let port = port.parse();
-            (
-                name,
-                port.map_err(|_| format!("{text:?} has a port that is no number"))?,
-            )
-        }
-        _ => (text, default_port),
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name.is_empty() {
-        return Err("it names no host".to_owned());
-    }
-    Ok((name.to_owned(), port))
-}
-
 fn parse_database(text: &str, deployment: &Deployment) -> Result<i64, String> {
     match (text, deployment) {
         ("" | "0", _) => Ok(0),
@@ -230,12 +213,6 @@ fn is_prefix(text: &str) -> bool {
 fn read_file(path: &str) -> Result<Vec<u8>, String> {
     let path = decode(path).unwrap_or_default();
     fs::read(&path).map_err(|error| format!("cacert {path} cannot be read: {error}"))
-}
-
-/// Text as a URL writes it; `None` when there is none.
-fn decode(text: &str) -> Option<String> {
-    let text = percent_decode_str(text).decode_utf8_lossy();
-    (!text.is_empty()).then(|| text.into_owned())
 }
 
 #[cfg(test)]

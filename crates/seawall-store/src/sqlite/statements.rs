@@ -2,10 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{self, KEY_COLUMNS, StoredTimes, bucket_column, expiry_column, interval_column};
+use super::row;
 use crate::{
     clock::Timestamp,
     codec,
+    columns::{
+        KEY_COLUMNS, RECORD_COLUMNS, StoredTimes, bucket_column, expiry_column, interval_column,
+    },
     key::SessionKey,
     record::{SessionRecord, Version},
     store::{Commit, CommitOutcome, Read, ReadOutcome, SessionSummary},
@@ -28,8 +31,8 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new() -> Self {
         // An unchanged map is not fetched: the CASE decides before the blob is touched.
-        let columns = row::RECORD_COLUMNS
-            .replace("map", "CASE WHEN lastSavedTime = ?4 THEN NULL ELSE map END");
+        let columns =
+            RECORD_COLUMNS.replace("map", "CASE WHEN lastSavedTime = ?4 THEN NULL ELSE map END");
         Self {
             read: format!("SELECT {columns} FROM JettySessions {BY_KEY}"),
             times: format!(
@@ -171,7 +174,7 @@ impl Statements {
         connection
             .prepare_cached(&self.times)?
             .query_row(params![id, context, virtual_host], |row| {
-                StoredTimes::read(row)
+                row::stored_times(row)
             })
             .optional()
     }

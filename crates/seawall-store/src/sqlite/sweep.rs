@@ -2,8 +2,12 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::row::{self, KEY_COLUMNS, RECORD_COLUMNS, RECORD_WIDTH, bucket, bucket_column};
-use crate::{clock::Timestamp, store::Expired};
+use super::row::{self, RECORD_WIDTH};
+use crate::{
+    clock::Timestamp,
+    columns::{KEY_COLUMNS, RECORD_COLUMNS, bucket, bucket_column},
+    store::Expired,
+};
 
 /// The SQL of a sweep, put together once.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_store::{SessionStore, StoreUrl, conformance, memory::MemoryStore};
-use seawall_testing::{TestPostgres, TestRedis, TestRedisCluster};
+use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
 
 async fn conforms(url: &str) {
     let url: StoreUrl = url.parse().unwrap();
@@ -21,6 +21,11 @@ async fn sqlite_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sessions.db");
     conforms(&format!("sqlite:{}", file.display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_conforms() {
+    conforms(&TestMariaDb::start().url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use seawall_store::{Batcher, BatcherSettings, CommitOutcome};
-use seawall_testing::{TestPostgres, TestRedis, TestRedisSentinel};
+use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisSentinel};
 
 use crate::support::{create, open};
 
@@ -37,6 +37,13 @@ async fn outlasts<S: Send + 'static>(
     assert_eq!(waiting.await.unwrap().unwrap(), CommitOutcome::Done);
     assert_eq!(store.count().await.unwrap(), 2, "nothing is lost");
     server
+}
+
+#[tokio::test]
+async fn mariadb_that_is_killed_is_waited_for() {
+    let server = TestMariaDb::start();
+    let url = server.url();
+    outlasts(&url, server, TestMariaDb::kill, TestMariaDb::start_again).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,26 @@
 //! Connections that are secured, and refused when the server cannot be verified.
 
-use seawall_testing::{TestCertificates, TestPostgres, TestRedis};
+use seawall_testing::{TestCertificates, TestMariaDb, TestPostgres, TestRedis};
 
 use crate::support::open;
 
 async fn error_of(url: &str) -> String {
     open(url).await.count().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn mariadb_is_verified() {
+    let certificates = TestCertificates::make();
+    let server = TestMariaDb::start_with_tls(&certificates);
+    let url = server.url();
+    let verified = format!("{url}?ssl-ca={}", certificates.authority().display());
+    assert_eq!(open(&verified).await.count().await.unwrap(), 0);
+    let trusting = open(&format!("{url}?ssl-mode=REQUIRED")).await;
+    assert_eq!(trusting.count().await.unwrap(), 0);
+    let error = error_of(&format!("{url}?ssl-mode=VERIFY_IDENTITY")).await;
+    assert!(error.contains("certificate"), "{error}");
+    let error = error_of(&url).await;
+    assert!(error.contains("wants TLS"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,240 @@
+//! A batch of commits as one transaction: the rows that they need are locked, in key order; then
+//! each kind of commit is one statement.
+
+use mysql_async::{Conn, Error, Row, prelude::Queryable};
+use serde::Serialize;
+
+use super::{
+    error::Failure,
+    row::{self, Columns, KeyRow, TouchRow, WrittenRow},
+    sql,
+};
+use crate::{
+    columns::StoredTimes,
+    key::SessionKey,
+    record::{SessionRecord, Version},
+    store::{Commit, CommitOutcome},
+};
+
+/// No statement takes more than this (in bytes), so that it fits in `max_allowed_packet`, which is
+/// 16 MiB or more by default.
+const STATEMENT_LIMIT: usize = 4 << 20;
+
+/// Carries out a batch in the transaction that is open on `conn`.
+pub(super) async fn commit(
+    conn: &mut Conn,
+    commits: &[Commit],
+) -> Result<Vec<CommitOutcome>, Failure> {
+    let stored = lock(conn, commits).await?;
+    let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
+    let mut plan = Plan::default();
+    for (index, (commit, stored)) in commits.iter().zip(stored).enumerate() {
+        outcomes[index] = plan.add(index, commit, stored);
+    }
+    for (index, created) in insert(conn, &plan.creates).await? {
+        outcomes[index] = created;
+    }
+    write(conn, sql::UPDATE, &plan.updates, WrittenRow::size).await?;
+    write(conn, sql::TOUCH, &plan.touches, |_| KEY_SIZE).await?;
+    write(conn, sql::DELETE, &plan.deletes, |_| KEY_SIZE).await?;
+    for (index, new_id, row) in &plan.renames {
+        outcomes[*index] = rename(conn, new_id, row).await?;
+    }
+    Ok(outcomes)
+}
+
+/// How many bytes of a batch a key takes, at most, about.
+const KEY_SIZE: usize = 512;
+
+/// Locks the rows of all commits but creates, whose rows are not there yet.
+async fn lock(conn: &mut Conn, commits: &[Commit]) -> Result<Vec<Option<StoredTimes>>, Failure> {
+    let mut stored = vec![None; commits.len()];
+    let locking = |commit: &Commit| !matches!(commit, Commit::Create { .. });
+    let indexes: Vec<usize> = (0..commits.len())
+        .filter(|&index| locking(&commits[index]))
+        .collect();
+    if indexes.is_empty() {
+        return Ok(stored);
+    }
+    let keys: Vec<KeyRow<'_>> = indexes
+        .iter()
+        .map(|&index| commits[index].key().into())
+        .collect();
+    let rows: Vec<Row> = conn.exec(sql::LOCK, (row::batch(&keys),)).await?;
+    for row in rows {
+        let mut columns = Columns::of(row);
+        let position = columns.position()?;
+        stored[indexes[position]] = Some(columns.stored_times()?);
+    }
+    Ok(stored)
+}
+
+/// What is to be written, by kind of commit.
+#[derive(Default)]
+struct Plan<'a> {
+    creates: Vec<(usize, WrittenRow<'a>)>,
+    updates: Vec<WrittenRow<'a>>,
+    touches: Vec<TouchRow<'a>>,
+    deletes: Vec<KeyRow<'a>>,
+    renames: Vec<(usize, &'a str, WrittenRow<'a>)>,
+    /// The session that is touched last, with what is stored of it then: several touches of one
+    /// session follow each other, and the latest counts.
+    touched: Option<(&'a SessionKey, StoredTimes)>,
+}
+
+impl<'a> Plan<'a> {
+    /// Adds a commit, whose row holds `stored`; gives its outcome, if nothing else comes up.
+    fn add(
+        &mut self,
+        index: usize,
+        commit: &'a Commit,
+        stored: Option<StoredTimes>,
+    ) -> CommitOutcome {
+        match commit {
+            Commit::Create { key, record } => {
+                self.creates.push((index, WrittenRow::new(key, record, 0)));
+                CommitOutcome::Done
+            }
+            Commit::Delete { key } => match stored {
+                Some(_) => {
+                    self.deletes.push(key.into());
+                    CommitOutcome::Done
+                }
+                None => CommitOutcome::Missing,
+            },
+            Commit::Rename {
+                key,
+                new_id,
+                expected,
+                record,
+            } => match compared(key, record, *expected, stored) {
+                Ok(row) => {
+                    self.renames.push((index, new_id, row));
+                    CommitOutcome::Done
+                }
+                Err(outcome) => outcome,
+            },
+            Commit::Touch { key, last_access } => match stored {
+                Some(stored) => {
+                    self.touch(key, stored, last_access.as_millis());
+                    CommitOutcome::Done
+                }
+                None => CommitOutcome::Missing,
+            },
+            Commit::Update {
+                key,
+                expected,
+                record,
+            } => match compared(key, record, *expected, stored) {
+                Ok(row) => {
+                    self.updates.push(row);
+                    CommitOutcome::Done
+                }
+                Err(outcome) => outcome,
+            },
+        }
+    }
+
+    fn touch(&mut self, key: &'a SessionKey, stored: StoredTimes, access: i64) {
+        let stored = match self.touched {
+            Some((touched, latest)) if touched == key => {
+                if access <= latest.access {
+                    return;
+                }
+                self.touches.pop();
+                stored
+            }
+            _ => stored,
+        };
+        if access > stored.access {
+            self.touches.push(TouchRow::new(key, stored, access));
+            self.touched = Some((key, StoredTimes { access, ..stored }));
+        }
+    }
+}
+
+/// The row to write if the stored one has the expected version.
+fn compared<'a>(
+    key: &'a SessionKey,
+    record: &'a SessionRecord,
+    expected: Version,
+    stored: Option<StoredTimes>,
+) -> Result<WrittenRow<'a>, CommitOutcome> {
+    match stored {
+        None => Err(CommitOutcome::Missing),
+        Some(stored) if stored.version != Some(expected.as_i64()) => Err(CommitOutcome::Conflict),
+        Some(stored) => Ok(WrittenRow::new(key, record, stored.access)),
+    }
+}
+
+/// Inserts rows. One id that is taken must not fail the others: then each is inserted by itself.
+async fn insert(
+    conn: &mut Conn,
+    creates: &[(usize, WrittenRow<'_>)],
+) -> Result<Vec<(usize, CommitOutcome)>, Failure> {
+    let mut outcomes = Vec::new();
+    for piece in pieces(creates, |(_, row)| row.size()) {
+        let rows: Vec<&WrittenRow<'_>> = piece.iter().map(|(_, row)| row).collect();
+        if create(conn, &rows).await? == CommitOutcome::Done {
+            continue;
+        }
+        for (index, row) in piece {
+            outcomes.push((*index, create(conn, &[row]).await?));
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn create(conn: &mut Conn, rows: &[&WrittenRow<'_>]) -> Result<CommitOutcome, Failure> {
+    taken_is_exists(conn.exec_drop(sql::CREATE, (row::batch(rows),)).await)
+}
+
+async fn rename(
+    conn: &mut Conn,
+    new_id: &str,
+    row: &WrittenRow<'_>,
+) -> Result<CommitOutcome, Failure> {
+    taken_is_exists(
+        conn.exec_drop(sql::RENAME, (row::batch(&[row]), new_id))
+            .await,
+    )
+}
+
+/// A statement that meets a taken id changes nothing, and the transaction goes on.
+fn taken_is_exists(result: Result<(), Error>) -> Result<CommitOutcome, Failure> {
+    match result.map_err(Failure::from) {
+        Ok(()) => Ok(CommitOutcome::Done),
+        Err(failure) if failure.is_duplicate() => Ok(CommitOutcome::Exists),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Runs a statement over rows.
+async fn write<T: Serialize>(
+    conn: &mut Conn,
+    statement: &str,
+    rows: &[T],
+    size: impl Fn(&T) -> usize,
+) -> Result<(), Failure> {
+    for piece in pieces(rows, size) {
+        conn.exec_drop(statement, (row::batch(piece),)).await?;
+    }
+    Ok(())
+}
+
+/// Rows in pieces that are not too large for a statement. One row that is too large by itself is
+/// for the server to judge.
+fn pieces<T>(rows: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut pieces, mut left) = (Vec::new(), rows);
+    while !left.is_empty() {
+        let mut total = 0;
+        let fitting = left.iter().take_while(|row| {
+            total += size(row);
+            total <= STATEMENT_LIMIT
+        });
+        let (piece, rest) = left.split_at(fitting.count().max(1));
+        pieces.push(piece);
+        left = rest;
+    }
+    pieces
+}

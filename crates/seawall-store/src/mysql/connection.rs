@@ -1,0 +1,36 @@
+//! How a connection to MariaDB or MySQL is made.
+
+use std::time::Duration;
+
+use mysql_async::{Conn, Opts};
+use tokio::sync::Mutex;
+
+use super::{error::Failure, schema};
+use crate::link::{CONNECT_LIMIT, Connector};
+
+/// The way to the database.
+pub(super) struct MysqlConnector {
+    pub(super) options: Opts,
+}
+
+impl Connector for MysqlConnector {
+    /// One statement at a time; the lanes of the batcher send no more anyway.
+    type Connection = Mutex<Conn>;
+    type Failure = Failure;
+
+    async fn connect(&self) -> Result<Mutex<Conn>, Failure> {
+        let mut conn = Conn::new(self.options.clone()).await?;
+        schema::migrate(&mut conn).await?;
+        Ok(Mutex::new(conn))
+    }
+
+    /// A connection that was lost says so when it is used.
+    fn is_closed(_connection: &Mutex<Conn>) -> bool {
+        false
+    }
+
+    /// Time for the server to answer, and to make the tables.
+    fn connect_limit(&self) -> Duration {
+        2 * CONNECT_LIMIT
+    }
+}

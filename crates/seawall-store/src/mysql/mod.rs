@@ -1,0 +1,180 @@
+//! The MariaDB (10.6 or later) and MySQL (8 or later) back end.
+//!
+//! Neither tells which rows an `UPDATE` has changed. So a batch of commits is a transaction that
+//! first locks its rows and reads their versions, and then writes those that may be written, one
+//! statement for each kind of commit. Like PostgreSQL's, the store has a connection for reads, one
+//! for commits and one for maintenance.
+
+mod address;
+mod commit;
+mod connection;
+mod error;
+mod row;
+mod schema;
+mod sql;
+
+use std::sync::Arc;
+
+use mysql_async::{Conn, Row, prelude::Queryable};
+
+use crate::{
+    clock::Timestamp,
+    columns::bucket,
+    link::Link,
+    store::{
+        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
+        StoreError,
+    },
+    url::ServerUrl,
+};
+use connection::MysqlConnector;
+use error::Failure;
+use row::{Columns, KeyRow, ReadRow};
+
+/// Sessions in a MariaDB or MySQL table.
+#[derive(Debug)]
+pub struct MysqlStore {
+    description: Arc<str>,
+    reads: Link<MysqlConnector>,
+    commits: Link<MysqlConnector>,
+    maintenance: Link<MysqlConnector>,
+}
+
+impl MysqlStore {
+    /// A store at `url`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when the URL cannot be understood.
+    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+        let description: Arc<str> = url.to_string().into();
+        let options = address::parse(url).map_err(|reason| StoreError::Rejected {
+            store: description.clone(),
+            reason: reason.into(),
+        })?;
+        let options = options.into();
+        let connector = Arc::new(MysqlConnector { options });
+        let link = || Link::new(connector.clone(), description.clone());
+        Ok(Self {
+            reads: link(),
+            commits: link(),
+            maintenance: link(),
+            description,
+        })
+    }
+}
+
+impl SessionStore for MysqlStore {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn read<'a>(
+        &'a self,
+        reads: &'a [Read],
+    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
+        Box::pin(
+            self.reads
+                .run(move |conn| async move { read(&mut *conn.lock().await, reads).await }),
+        )
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commits: &'a [Commit],
+    ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
+        Box::pin(self.commits.run(move |conn| async move {
+            let conn = &mut *conn.lock().await;
+            conn.query_drop(BEGIN).await?;
+            let result = commit::commit(conn, commits).await;
+            finish(conn, result).await
+        }))
+    }
+
+    fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
+        Box::pin(self.maintenance.run(move |conn| async move {
+            let conn = &mut *conn.lock().await;
+            conn.query_drop(BEGIN).await?;
+            let result = claim_expired(conn, now.as_millis(), limit).await;
+            finish(conn, result).await
+        }))
+    }
+
+    fn list_by_principal<'a>(
+        &'a self,
+        principal: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        Box::pin(self.maintenance.run(move |conn| async move {
+            let conn = &mut *conn.lock().await;
+            let rows: Vec<Row> = conn.exec(sql::LIST, (principal, now.as_millis())).await?;
+            rows.into_iter()
+                .map(|row| Columns::of(row).summary())
+                .collect()
+        }))
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.maintenance.run(move |conn| async move {
+            let count: Option<u64> = conn.lock().await.query_first(sql::COUNT).await?;
+            Ok(count.unwrap_or(0))
+        }))
+    }
+}
+
+const BEGIN: &str = "START TRANSACTION";
+
+/// Ends a transaction: commits what went through, and rolls back what did not.
+async fn finish<T>(conn: &mut Conn, result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Ok(value) => {
+            conn.query_drop("COMMIT").await?;
+            Ok(value)
+        }
+        Err(failure) => {
+            // A connection that cannot roll back is lost, and the transaction with it.
+            let _ = conn.query_drop("ROLLBACK").await;
+            Err(failure)
+        }
+    }
+}
+
+async fn read(conn: &mut Conn, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
+    let batch: Vec<_> = reads
+        .iter()
+        .map(|read| ReadRow::new(&read.key, read.known))
+        .collect();
+    let rows: Vec<Row> = conn.exec(sql::READ, (row::batch(&batch),)).await?;
+    let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
+    for row in rows {
+        let mut columns = Columns::of(row);
+        let position = columns.position()?;
+        outcomes[position] = columns.outcome()?;
+    }
+    Ok(outcomes)
+}
+
+async fn claim_expired(conn: &mut Conn, now: i64, limit: usize) -> Result<Vec<Expired>, Failure> {
+    let mut rows: Vec<Row> = conn.exec(sql::EXPIRED, (bucket(now), now, limit)).await?;
+    // What Jetty writes has no bucket, and what Jetty touches an old one: see to those when
+    // nothing else is due.
+    if rows.is_empty() {
+        conn.exec_drop(sql::REBUCKET, (now, now, limit)).await?;
+        rows = conn.exec(sql::EXPIRED_FOREIGN, (now, limit)).await?;
+    }
+    let expired: Vec<Expired> = rows
+        .into_iter()
+        .map(|row| Columns::of(row).expired())
+        .collect::<Result<_, _>>()?;
+    let keys: Vec<KeyRow<'_>> = expired
+        .iter()
+        .map(|expired| (&expired.key).into())
+        .collect();
+    if !keys.is_empty() {
+        conn.exec_drop(sql::DELETE, (row::batch(&keys),)).await?;
+    }
+    Ok(expired)
+}

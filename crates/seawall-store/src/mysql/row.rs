@@ -1,0 +1,238 @@
+//! Sessions as rows of a batch, and rows of the table as sessions.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use mysql_async::{Row, prelude::FromValue};
+use serde::Serialize;
+
+use super::error::Failure;
+use crate::{
+    clock::Timestamp,
+    codec,
+    columns::{self, StoredTimes},
+    key::SessionKey,
+    record::{Attributes, SessionRecord, Version},
+    store::{Expired, ReadOutcome, SessionSummary},
+};
+
+/// A key in a batch.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct KeyRow<'a> {
+    id: &'a str,
+    context: &'a str,
+    host: &'a str,
+}
+
+impl<'a> From<&'a SessionKey> for KeyRow<'a> {
+    fn from(key: &'a SessionKey) -> Self {
+        Self {
+            id: &key.id,
+            context: &key.context,
+            host: &key.virtual_host,
+        }
+    }
+}
+
+/// A read in a batch.
+#[derive(Debug, Serialize)]
+pub(super) struct ReadRow<'a> {
+    #[serde(flatten)]
+    key: KeyRow<'a>,
+    known: Option<i64>,
+}
+
+impl<'a> ReadRow<'a> {
+    pub(super) fn new(key: &'a SessionKey, known: Option<Version>) -> Self {
+        Self {
+            key: key.into(),
+            known: known.map(Version::as_i64),
+        }
+    }
+}
+
+/// A touch in a batch.
+#[derive(Debug, Serialize)]
+pub(super) struct TouchRow<'a> {
+    #[serde(flatten)]
+    key: KeyRow<'a>,
+    access: i64,
+    expiry: i64,
+    bucket: Option<i64>,
+}
+
+impl<'a> TouchRow<'a> {
+    pub(super) fn new(key: &'a SessionKey, stored: StoredTimes, access: i64) -> Self {
+        let expiry = stored.expiry_after(access);
+        Self {
+            key: key.into(),
+            access,
+            expiry,
+            bucket: columns::bucket_column(expiry),
+        }
+    }
+}
+
+/// A whole session in a batch.
+#[derive(Debug, Serialize)]
+pub(super) struct WrittenRow<'a> {
+    #[serde(flatten)]
+    key: KeyRow<'a>,
+    version: i64,
+    created: i64,
+    access: i64,
+    idle: i64,
+    expiry: i64,
+    deadline: Option<i64>,
+    bucket: Option<i64>,
+    principal: Option<&'a str>,
+    node: &'a str,
+    /// In base 64.
+    map: String,
+}
+
+impl<'a> WrittenRow<'a> {
+    /// A record to write; its last access is not before `stored_access`.
+    pub(super) fn new(key: &'a SessionKey, record: &'a SessionRecord, stored_access: i64) -> Self {
+        let access = record.last_access.as_millis().max(stored_access);
+        let expiry = record.expires_at_after(Timestamp::from_millis(access));
+        let expiry = columns::expiry_column(expiry);
+        Self {
+            key: key.into(),
+            version: record.version.as_i64(),
+            created: record.created_at.as_millis(),
+            access,
+            idle: columns::interval_column(record.idle_timeout),
+            expiry,
+            deadline: record.deadline.map(Timestamp::as_millis),
+            bucket: columns::bucket_column(expiry),
+            principal: record.principal.as_deref(),
+            node: &record.last_node,
+            map: BASE64_STANDARD.encode(codec::encode(&record.attributes)),
+        }
+    }
+
+    /// How many bytes of a batch the row takes, about.
+    pub(super) fn size(&self) -> usize {
+        self.map.len() + 512
+    }
+}
+
+/// A batch as the statements take it.
+pub(super) fn batch<T: Serialize>(rows: &[T]) -> String {
+    serde_json::to_string(rows).expect("rows have only texts and numbers")
+}
+
+/// A row of the table, read column by column.
+pub(super) struct Columns {
+    row: Row,
+    next: usize,
+}
+
+impl Columns {
+    pub(super) fn of(row: Row) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn next<T: FromValue>(&mut self) -> Result<Option<T>, Failure> {
+        let column = self.next;
+        self.next += 1;
+        match self.row.take_opt::<Option<T>, usize>(column) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(_)) | None => Err(Failure::Unexpected("a column of another type")),
+        }
+    }
+
+    fn number(&mut self) -> Result<i64, Failure> {
+        Ok(self.next()?.unwrap_or(0))
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Failure> {
+        Ok(Timestamp::from_millis(self.number()?))
+    }
+
+    fn text(&mut self) -> Result<Arc<str>, Failure> {
+        Ok(self.next::<String>()?.unwrap_or_default().into())
+    }
+
+    /// Where the row's session stands in the batch, from zero.
+    pub(super) fn position(&mut self) -> Result<usize, Failure> {
+        usize::try_from(self.number()? - 1).map_err(|_| Failure::Unexpected("a position below one"))
+    }
+
+    /// What [`LOCK`](super::sql::LOCK) gives beside the position.
+    pub(super) fn stored_times(&mut self) -> Result<StoredTimes, Failure> {
+        Ok(StoredTimes {
+            version: self.next()?,
+            access: self.number()?,
+            expiry: self.number()?,
+            deadline: self.next()?,
+        })
+    }
+
+    /// What [`READ`](super::sql::READ) gives beside the position.
+    pub(super) fn outcome(&mut self) -> Result<ReadOutcome, Failure> {
+        let is_known = self.number()? == 1;
+        let record = self.record()?;
+        let map: Option<Vec<u8>> = self.next()?;
+        if is_known {
+            let last_access = record.last_access;
+            return Ok(ReadOutcome::Current { last_access });
+        }
+        match codec::decode(&map.unwrap_or_default()) {
+            Ok(attributes) => Ok(ReadOutcome::Found(Box::new(SessionRecord {
+                attributes,
+                ..record
+            }))),
+            Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
+        }
+    }
+
+    pub(super) fn expired(&mut self) -> Result<Expired, Failure> {
+        let record = self.record()?;
+        let map: Option<Vec<u8>> = self.next()?;
+        let attributes = codec::decode(&map.unwrap_or_default()).ok();
+        Ok(Expired {
+            key: self.key()?,
+            record: attributes.map(|attributes| SessionRecord {
+                attributes,
+                ..record
+            }),
+        })
+    }
+
+    pub(super) fn summary(&mut self) -> Result<SessionSummary, Failure> {
+        Ok(SessionSummary {
+            key: self.key()?,
+            created_at: self.time()?,
+            last_access: self.time()?,
+            last_node: self.text()?,
+        })
+    }
+
+    fn key(&mut self) -> Result<SessionKey, Failure> {
+        Ok(SessionKey {
+            id: self.text()?,
+            context: self.text()?,
+            virtual_host: self.text()?,
+        })
+    }
+
+    /// A record, as yet without its attributes.
+    fn record(&mut self) -> Result<SessionRecord, Failure> {
+        let version = Version::from_i64(self.number()?);
+        let (created_at, last_access) = (self.time()?, self.time()?);
+        let (expiry, interval) = (self.number()?, self.next()?.unwrap_or(-1));
+        Ok(SessionRecord {
+            version,
+            created_at,
+            last_access,
+            idle_timeout: columns::idle_timeout(interval),
+            expiry_slack: columns::slack(expiry, last_access.as_millis(), interval),
+            deadline: self.next()?.map(Timestamp::from_millis),
+            principal: self.next::<String>()?.map(Arc::from),
+            last_node: self.text()?,
+            attributes: Attributes::new(),
+        })
+    }
+}

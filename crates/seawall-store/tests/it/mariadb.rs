@@ -1,0 +1,104 @@
+//! What is MariaDB's own: the table, starting together, and what its plans use.
+
+use std::sync::Arc;
+
+use seawall_store::{Commit, CommitOutcome, Read, ReadOutcome, StoreError, Timestamp};
+use seawall_testing::TestMariaDb;
+use tokio::task::JoinSet;
+
+use crate::support::{create, key, open};
+
+#[tokio::test]
+async fn nodes_that_start_together_on_an_empty_database_all_serve() {
+    let server = TestMariaDb::start();
+    for round in 0..10 {
+        let url = server.create_database(&format!("round{round}"));
+        let mut nodes = JoinSet::new();
+        for node in 0..4 {
+            let url = url.clone();
+            nodes.spawn(async move {
+                let store = open(&url).await;
+                store.commit(&[create(&format!("s{node}"))]).await.unwrap()
+            });
+        }
+        assert_eq!(nodes.join_all().await, vec![[CommitOutcome::Done]; 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_jetty_made_is_taken_over() {
+    let server = TestMariaDb::start();
+    server.query(
+        "USE sessions; CREATE TABLE JettySessions (sessionId varchar(120), contextPath varchar(60), \
+         virtualHost varchar(60), lastNode varchar(60), accessTime bigint, lastAccessTime bigint, \
+         createTime bigint, cookieTime bigint, lastSavedTime bigint, expiryTime bigint, \
+         maxInterval bigint, map blob, PRIMARY KEY (sessionId, contextPath, virtualHost)) \
+         CHARACTER SET latin1; \
+         INSERT INTO JettySessions VALUES ('old', '_', '0.0.0.0', 'node0', 1, 1, 1, 1, 1, 5, 4, \
+         X'aced0005')",
+    );
+    let store = open(&server.url()).await;
+    let outcomes = store.commit(&[create("OLD"), create("new")]).await.unwrap();
+    assert_eq!(
+        outcomes,
+        [CommitOutcome::Done; 2],
+        "ids are compared byte by byte"
+    );
+    let read = Read {
+        key: key("old"),
+        known: None,
+    };
+    let outcomes = store.read(&[read]).await.unwrap();
+    assert!(
+        matches!(outcomes[0], ReadOutcome::Unreadable(_)),
+        "{outcomes:?}"
+    );
+    assert_eq!(store.count().await.unwrap(), 3, "it is left as it is");
+    let expired = store
+        .claim_expired(Timestamp::from_millis(6), 10)
+        .await
+        .unwrap();
+    assert_eq!(expired.len(), 1, "what Jetty wrote expires too");
+}
+
+#[tokio::test]
+async fn large_sessions_are_written_in_pieces() {
+    let server = TestMariaDb::start();
+    let store = open(&server.url()).await;
+    let large = |id: &str| {
+        let Commit::Create { key, mut record } = create(id) else {
+            unreachable!()
+        };
+        let text = "x".repeat(3 << 20);
+        let attributes = &mut Arc::make_mut(&mut record).attributes;
+        attributes.insert("text".into(), seawall_store::Value::String(text.into()));
+        Commit::Create { key, record }
+    };
+    let batch: Vec<_> = (0..8).map(|index| large(&format!("s{index}"))).collect();
+    assert_eq!(
+        store.commit(&batch).await.unwrap(),
+        [CommitOutcome::Done; 8]
+    );
+    let outcomes = store.commit(&[large("s3"), large("s8")]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Exists, CommitOutcome::Done]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_database_is_said_plainly() {
+    let server = TestMariaDb::start();
+    let url = server.url().replace("//seawall@", "//seawall:hush@");
+    for (url, part) in [
+        (url.clone(), "check the user"),
+        (
+            server.url().replace("/sessions", "/nowhere"),
+            "create the database",
+        ),
+    ] {
+        let error = open(&url).await.count().await;
+        let Err(error @ StoreError::Rejected { .. }) = error else {
+            panic!("{error:?}")
+        };
+        let text = error.to_string();
+        assert!(text.contains(part) && !text.contains("hush"), "{text}");
+    }
+}
