@@ -16,6 +16,9 @@ const UNDONE_LIMIT: u32 = 5;
 /// Connecting to one host takes no longer than this.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Making a new connection ready takes no longer than this: an index on a large table takes time.
+const READY_LIMIT: Duration = Duration::from_secs(600);
+
 /// How a back end connects.
 pub(crate) trait Connector: Send + Sync + 'static {
     /// An open connection; it is closed when it is dropped.
@@ -23,8 +26,17 @@ pub(crate) trait Connector: Send + Sync + 'static {
     /// What can go wrong with it.
     type Failure: Failure;
 
-    /// Makes a connection that is ready for work.
-    fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Failure>> + Send;
+    /// What [`connect`](Self::connect) gives, and [`make_ready`](Self::make_ready) takes.
+    type Raw: Send;
+
+    /// Reaches the server.
+    fn connect(&self) -> impl Future<Output = Result<Self::Raw, Self::Failure>> + Send;
+
+    /// Makes a new connection ready for work: sees to the tables, prepares statements.
+    fn make_ready(
+        &self,
+        raw: Self::Raw,
+    ) -> impl Future<Output = Result<Self::Connection, Self::Failure>> + Send;
 
     /// Whether it is known that the connection is of no more use.
     fn is_closed(connection: &Self::Connection) -> bool;
@@ -99,12 +111,24 @@ impl<C: Connector> Link<C> {
             return Ok(connection.clone());
         }
         *open = None;
-        let limit = self.connector.connect_limit();
-        let connected = timeout(limit, self.connector.connect()).await;
-        let connection = connected
-            .map_err(|_| self.no_answer(limit))?
-            .map_err(|failure| failure.into_store_error(&self.description))?;
+        let raw = self
+            .within(self.connector.connect_limit(), self.connector.connect())
+            .await?;
+        let connection = self
+            .within(READY_LIMIT, self.connector.make_ready(raw))
+            .await?;
         Ok(open.insert(Arc::new(connection)).clone())
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, C::Failure>>,
+    ) -> Result<T, StoreError> {
+        match timeout(limit, work).await {
+            Ok(result) => result.map_err(|failure| failure.into_store_error(&self.description)),
+            Err(_) => Err(self.no_answer(limit)),
+        }
     }
 
     /// Lets go of a connection, unless it has been replaced already.

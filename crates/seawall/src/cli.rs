@@ -46,8 +46,9 @@ pub(crate) struct ConfigArgs {
     /// The configuration file; without one, ./seawall.toml if it is there.
     #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The session store: sqlite:PATH, postgres://USER@HOST:PORT/DATABASE or memory:. Keep secrets
-    /// off the command line: use the environment, or store.password_file.
+    /// The session store: sqlite:PATH, postgres://USER@HOST:PORT/DATABASE,
+    /// mysql://USER@HOST:PORT/DATABASE, redis://HOST:PORT or memory:. Keep secrets off the command
+    /// line: use the environment, or store.password_file.
     #[arg(
         long,
         env = "SEAWALL_STORE_URL",

@@ -5,7 +5,7 @@ use std::{process::Stdio, sync::Arc};
 use http::{Request, Response, header::COOKIE};
 use seawall_session::{Session, SessionHandle, SessionLayer};
 use seawall_store::{StoreUrl, SystemClock};
-use seawall_testing::TestPostgres;
+use seawall_testing::{TestMariaDb, TestPostgres, TestRedis};
 use tokio::{process::Command, task::JoinSet};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -29,6 +29,18 @@ async fn ten_thousand_increments_from_two_processes_on_sqlite() {
 #[tokio::test]
 async fn ten_thousand_increments_from_two_processes_on_postgresql() {
     let server = TestPostgres::start();
+    increments_are_exact(&server.url()).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_increments_from_two_processes_on_mariadb() {
+    let server = TestMariaDb::start();
+    increments_are_exact(&server.url()).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_increments_from_two_processes_on_redis() {
+    let server = TestRedis::start();
     increments_are_exact(&server.url()).await;
 }
 

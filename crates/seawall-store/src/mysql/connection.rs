@@ -18,8 +18,13 @@ impl Connector for MysqlConnector {
     type Connection = Mutex<Conn>;
     type Failure = Failure;
 
-    async fn connect(&self) -> Result<Mutex<Conn>, Failure> {
-        let mut conn = Conn::new(self.options.clone()).await?;
+    type Raw = Conn;
+
+    async fn connect(&self) -> Result<Conn, Failure> {
+        Ok(Conn::new(self.options.clone()).await?)
+    }
+
+    async fn make_ready(&self, mut conn: Conn) -> Result<Mutex<Conn>, Failure> {
         schema::migrate(&mut conn).await?;
         Ok(Mutex::new(conn))
     }
@@ -29,8 +34,7 @@ impl Connector for MysqlConnector {
         false
     }
 
-    /// Time for the server to answer, and to make the tables.
     fn connect_limit(&self) -> Duration {
-        2 * CONNECT_LIMIT
+        CONNECT_LIMIT
     }
 }

@@ -14,10 +14,12 @@ use crate::{
 };
 
 /// Pins the plan to nested loops over the primary key, whatever the statistics say, and plans each
-/// statement once; leaves out notices, such as that a table is there already. The plan's options must be set before anything is prepared: a cached plan ignores them.
+/// statement once; leaves out notices, such as that a table is there already. The plan's options must
+/// be set before anything is prepared: a cached plan ignores them. A statement whose connection was
+/// given up must not take effect much later, so the server limits its time as `link.rs` does.
 const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
     -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
-    -c client_min_messages=warning";
+    -c client_min_messages=warning -c statement_timeout=3000";
 
 /// A host that vanished without a word is noticed after this time.
 const VANISHED_LIMIT: Duration = Duration::from_secs(10);
@@ -33,12 +35,15 @@ pub(super) struct PostgresConnector {
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
-    driver: JoinHandle<()>,
+    _driver: Driver,
 }
 
-impl Drop for Session {
+/// The task that moves a connection's bytes. It ends with its connection, whatever it waits for.
+pub(super) struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.abort();
     }
 }
 
@@ -93,23 +98,29 @@ impl PostgresConnector {
 impl Connector for PostgresConnector {
     type Connection = Session;
     type Failure = Failure;
+    type Raw = (Client, Driver);
 
-    async fn connect(&self) -> Result<Session, Failure> {
+    async fn connect(&self) -> Result<(Client, Driver), Failure> {
         let connecting = self.config.connect(self.tls.clone());
-        let (mut client, connection) = connecting.await.map_err(Failure::Connecting)?;
+        let (client, connection) = connecting.await.map_err(Failure::Connecting)?;
         let description = self.description.clone();
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(store = %description, %error, "connection to the store lost");
             }
         });
+        Ok((client, Driver(driver)))
+    }
+
+    async fn make_ready(&self, raw: (Client, Driver)) -> Result<Session, Failure> {
+        let (mut client, driver) = raw;
         schema::migrate(&mut client).await?;
         schema::check_plans(&client).await?;
         let statements = Statements::prepare(&client).await?;
         Ok(Session {
             client,
             statements,
-            driver,
+            _driver: driver,
         })
     }
 
@@ -117,7 +128,7 @@ impl Connector for PostgresConnector {
         session.client.is_closed()
     }
 
-    /// Time for each host, and to prepare the statements on the one that answers.
+    /// Time for each host, and to log in on the one that answers.
     fn connect_limit(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
         CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1))

@@ -37,6 +37,10 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Failure> {
         return Ok(());
     }
     let transaction = client.transaction().await?;
+    // An index on a large table takes time.
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = 0")
+        .await?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
         .await?;

@@ -123,9 +123,10 @@ impl RedisConnector {
 impl Connector for RedisConnector {
     type Connection = Connection;
     type Failure = Failure;
+    type Raw = Connection;
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let mut server = match &self.way {
+        let server = match &self.way {
             Way::Cluster(client) => {
                 return Ok(Connection::Cluster(client.get_async_connection().await?));
             }
@@ -139,10 +140,16 @@ impl Connector for RedisConnector {
                     .await?
             }
         };
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
-            self.warn_of_losses(&mut server).await;
-        }
         Ok(Connection::Single(server))
+    }
+
+    async fn make_ready(&self, mut connection: Connection) -> Result<Connection, Failure> {
+        if let Connection::Single(server) = &mut connection
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            self.warn_of_losses(server).await;
+        }
+        Ok(connection)
     }
 
     /// A connection that was lost says so when it is used.
