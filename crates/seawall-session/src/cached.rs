@@ -206,9 +206,16 @@ impl Cached {
         })
     }
 
-    /// Ends the session here. Whoever waits is told, and later requests find nothing.
-    pub(crate) fn end(&self, successor: Option<Arc<Self>>) {
-        self.lock().end(successor);
+    /// Ends the session here. Whoever waits is told, and later requests find nothing. The answer is
+    /// the session under its new id, if it had moved.
+    pub(crate) fn end(&self, successor: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        self.lock().end(successor)
+    }
+
+    /// The first id that the session had, as it is stored.
+    pub(crate) fn origin(&self) -> Arc<str> {
+        let origin = self.lock().tip.origin.clone();
+        origin.unwrap_or_else(|| self.key.id.clone())
     }
 }
 
@@ -303,10 +310,14 @@ impl State {
     }
 
     /// Ends the session here. Whoever waits is told, and later requests find nothing.
-    pub(crate) fn end(&mut self, successor: Option<Arc<Cached>>) {
+    pub(crate) fn end(&mut self, successor: Option<Arc<Cached>>) -> Option<Arc<Cached>> {
         let moved = successor.is_some();
-        self.condition = Condition::Gone { successor };
+        let before = std::mem::replace(&mut self.condition, Condition::Gone { successor });
         self.tell_all(|| if moved { Verdict::Retry } else { Verdict::Gone });
+        match before {
+            Condition::Gone { successor } => successor,
+            Condition::Good | Condition::Stale => None,
+        }
     }
 
     /// Notes an access. The answer is the access to tell the store, when it is time to.

@@ -12,14 +12,19 @@ use crate::{
 };
 
 impl SessionManager {
-    /// Ends a session on every node. Once this answers, no node accepts the id (P4).
+    /// Ends a session on every node. Once this answers, no node accepts its id (P4), or the new id
+    /// that it was given meanwhile.
     pub(crate) async fn invalidate(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
         let delete = Commit::Delete {
             key: cached.key.clone(),
+            origin: cached.origin(),
         };
         self.inner.shared.batcher.commit(delete).await?;
-        cached.end(None);
-        self.forget(cached);
+        let mut next = Some(cached.clone());
+        while let Some(ended) = next {
+            next = ended.end(None);
+            self.forget(&ended);
+        }
         Ok(())
     }
 
@@ -72,6 +77,7 @@ impl SessionManager {
         let mut renamed = (**record).clone();
         renamed.version = record.version.next(self.inner.shared.clock.now());
         renamed.last_node = self.settings().node.clone();
+        renamed.origin.get_or_insert_with(|| key.id.clone());
         let commit = Commit::Rename {
             key: key.clone(),
             new_id: id.stored(),

@@ -264,6 +264,7 @@ impl SessionManager {
             expiry_slack: settings.touch_interval(settings.idle_timeout),
             deadline: settings.absolute_timeout.map(|timeout| now.plus(timeout)),
             principal: None,
+            origin: None,
             last_node: settings.node.clone(),
             attributes: Attributes::new(),
         }

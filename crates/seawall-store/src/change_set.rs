@@ -92,6 +92,7 @@ mod tests {
             expiry_slack: Duration::ZERO,
             deadline: None,
             principal: None,
+            origin: None,
             last_node: "node1".into(),
             attributes: Attributes::new(),
         }

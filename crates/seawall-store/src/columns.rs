@@ -63,7 +63,7 @@ pub(crate) fn bucket(time: i64) -> i64 {
 
 /// What a record is made from.
 pub(crate) const RECORD_COLUMNS: &str = "lastSavedTime, createTime, accessTime, expiryTime, \
-    maxInterval, deadline, principal, lastNode, map";
+    maxInterval, deadline, principal, lastNode, map, origin";
 
 /// The key's columns.
 pub(crate) const KEY_COLUMNS: &str = "sessionId, contextPath, virtualHost";

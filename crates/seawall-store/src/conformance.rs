@@ -51,6 +51,7 @@ fn record(version: i64) -> SessionRecord {
         expiry_slack: SLACK,
         deadline: None,
         principal: None,
+        origin: None,
         last_node: "node1".into(),
         attributes: Attributes::from([("count".into(), Value::I64(version))]),
     }
@@ -72,7 +73,7 @@ fn update(id: &str, expected: i64, record: SessionRecord) -> Commit {
 }
 
 fn delete(id: &str) -> Commit {
-    Commit::Delete { key: key(id) }
+    Commit::delete(key(id))
 }
 
 fn touch(id: &str, last_access: Timestamp) -> Commit {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -125,10 +125,13 @@ fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
             rows.insert(key.clone(), (**record).clone());
             CommitOutcome::Done
         }
-        Commit::Delete { key } => match rows.remove(key) {
-            Some(_) => CommitOutcome::Done,
-            None => CommitOutcome::Missing,
-        },
+        Commit::Delete { key, origin } => {
+            if rows.remove(key).is_some() || remove_moved(rows, key, origin) {
+                CommitOutcome::Done
+            } else {
+                CommitOutcome::Missing
+            }
+        }
         Commit::Rename {
             key,
             new_id,
@@ -145,7 +148,8 @@ fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
             }
             replace(rows, key, record);
             if let Some(row) = rows.remove(key) {
-                rows.insert(renamed, row);
+                let origin = record.origin.clone();
+                rows.insert(renamed, SessionRecord { origin, ..row });
             }
             CommitOutcome::Done
         }
@@ -170,6 +174,14 @@ fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
     }
 }
 
+/// Removes the session with this origin, from wherever it is now.
+fn remove_moved(rows: &mut Rows, key: &SessionKey, origin: &Arc<str>) -> bool {
+    let moved = rows.extract_if(.., |now, record| {
+        record.origin.as_ref() == Some(origin) && *now == key.with_id(now.id.clone())
+    });
+    moved.count() > 0
+}
+
 fn compare(rows: &Rows, key: &SessionKey, expected: Version) -> CommitOutcome {
     match rows.get(key) {
         Some(row) if row.version == expected => CommitOutcome::Done,
@@ -183,6 +195,7 @@ fn replace(rows: &mut Rows, key: &SessionKey, record: &SessionRecord) {
         let last_access = row.last_access.max(record.last_access);
         *row = SessionRecord {
             last_access,
+            origin: row.origin.clone(),
             ..record.clone()
         };
     }

@@ -55,6 +55,9 @@ pub struct SessionRecord {
     pub deadline: Option<Timestamp>,
     /// Whose session this is, for example `user:42`. Text without NUL, which PostgreSQL refuses.
     pub principal: Option<Arc<str>>,
+    /// The first id that the session had, as it is stored; `None` while it still has that. Only a
+    /// rename changes it. By this a session is found that moves to a new id while it is ended.
+    pub origin: Option<Arc<str>>,
     /// The node that wrote the session last.
     pub last_node: Arc<str>,
     /// What the application keeps in the session.

@@ -86,10 +86,12 @@ pub enum Commit {
         /// The new session.
         record: Arc<SessionRecord>,
     },
-    /// Deletes a session.
+    /// Deletes a session, even if it has moved to another id in the meantime.
     Delete {
-        /// Which session.
+        /// The session as it was known.
         key: SessionKey,
+        /// The record's [`origin`](SessionRecord::origin), or else the key's id.
+        origin: Arc<str>,
     },
     /// Gives a session a new id and new contents in one atomic step (P8).
     Rename {
@@ -122,12 +124,19 @@ pub enum Commit {
 }
 
 impl Commit {
+    /// Deletes a session that had no other id before.
+    #[must_use]
+    pub fn delete(key: SessionKey) -> Self {
+        let origin = key.id.clone();
+        Self::Delete { key, origin }
+    }
+
     /// The session that this commit is about.
     #[must_use]
     pub fn key(&self) -> &SessionKey {
         match self {
             Self::Create { key, .. }
-            | Self::Delete { key }
+            | Self::Delete { key, .. }
             | Self::Rename { key, .. }
             | Self::Touch { key, .. }
             | Self::Update { key, .. } => key,

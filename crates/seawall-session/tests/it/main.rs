@@ -5,4 +5,5 @@ mod expiry;
 mod increments;
 mod layer;
 mod promises;
+mod simulation;
 mod support;

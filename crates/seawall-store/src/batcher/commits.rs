@@ -63,6 +63,7 @@ impl Lane {
         queue: mpsc::Receiver<Waiting>,
     ) -> Self {
         let (waiting, sent) = (Vec::new(), Vec::new());
+        let timer = settings.linger.then(|| ShortTimer::new().ok()).flatten();
         Self {
             store,
             settings,
@@ -70,7 +71,7 @@ impl Lane {
             waiting,
             sent,
             linger: Linger::default(),
-            timer: ShortTimer::new().ok(),
+            timer,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct BatcherSettings {
     pub batch_limit: usize,
     /// The most requests that wait in each lane; more are refused.
     pub waiting_limit: usize,
+    /// Whether a batch waits a moment for commits that can be expected. It saves the database work.
+    pub linger: bool,
 }
 
 impl Default for BatcherSettings {
@@ -44,6 +46,7 @@ impl Default for BatcherSettings {
             patience: Duration::from_secs(5),
             batch_limit: 1_000,
             waiting_limit: 65_536,
+            linger: true,
         }
     }
 }

@@ -146,6 +146,7 @@ fn record(version: i64) -> Arc<SessionRecord> {
         expiry_slack: Duration::ZERO,
         deadline: None,
         principal: None,
+        origin: None,
         last_node: "node1".into(),
         attributes: crate::Attributes::new(),
     })
@@ -215,7 +216,7 @@ async fn a_lost_answer_is_settled_by_reading_back() {
         CommitOutcome::Conflict
     );
     store.faults.lock().unwrap().push(Fault::AnswerLost);
-    let delete = Commit::Delete { key: key("a") };
+    let delete = Commit::delete(key("a"));
     assert_eq!(batcher.commit(delete).await.unwrap(), CommitOutcome::Done);
 }
 

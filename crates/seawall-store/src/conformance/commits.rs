@@ -10,6 +10,7 @@ pub(super) async fn run(store: &dyn SessionStore) {
     renaming(store).await;
     deleting(store).await;
     a_mixed_batch(store).await;
+    deletions_follow_renames(store).await;
     keys_are_compared_in_full(store).await;
     applications_and_nodes_share_a_batch(store).await;
     values_come_back(store).await;
@@ -211,9 +212,39 @@ async fn applications_and_nodes_share_a_batch(store: &dyn SessionStore) {
                 panic!("a row of {count} places is missing");
             };
             assert_eq!(&*row.last_node, *node);
-            let delete = Commit::Delete { key: key.clone() };
+            let delete = Commit::delete(key.clone());
             assert_eq!(commit(store, delete).await, Done);
         }
+    }
+}
+
+async fn deletions_follow_renames(store: &dyn SessionStore) {
+    let moved = |version| SessionRecord {
+        origin: Some("first".into()),
+        ..record(version)
+    };
+    for known in ["first", "second", "third"] {
+        commit(store, create("first", record(5))).await;
+        commit(store, create("bystander", record(5))).await;
+        for (id, new_id, version) in [("first", "second", 5), ("second", "third", 6)] {
+            let renamed = commit(store, rename(id, new_id, version, moved(version + 1))).await;
+            assert_eq!(renamed, Done);
+        }
+        assert_eq!(found(store, "third").await, moved(7));
+        commit(store, update("third", 7, record(8))).await;
+        assert_eq!(
+            found(store, "third").await,
+            moved(8),
+            "an update keeps the origin"
+        );
+        let delete = || Commit::Delete {
+            key: key(known),
+            origin: "first".into(),
+        };
+        assert_eq!(commit(store, delete()).await, Done, "known as {known}");
+        assert_eq!(read(store, key("third"), None).await, ReadOutcome::Missing);
+        assert_eq!(commit(store, delete()).await, Missing);
+        assert_eq!(commit(store, super::delete("bystander")).await, Done);
     }
 }
 
@@ -234,16 +265,13 @@ async fn keys_are_compared_in_full(store: &dyn SessionStore) {
         };
         assert_eq!(commit(store, create).await, Done);
     }
-    assert_eq!(
-        commit(store, Commit::Delete { key: other_context }).await,
-        Done
-    );
+    assert_eq!(commit(store, Commit::delete(other_context)).await, Done);
     let kept = read(store, long.clone(), Some(5)).await;
     assert!(
         matches!(kept, ReadOutcome::Current { .. }),
         "the wrong context was deleted"
     );
-    assert_eq!(commit(store, Commit::Delete { key: long }).await, Done);
+    assert_eq!(commit(store, Commit::delete(long)).await, Done);
 }
 
 async fn values_come_back(store: &dyn SessionStore) {

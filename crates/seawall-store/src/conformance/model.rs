@@ -67,7 +67,12 @@ impl Random {
         match self.below(8) {
             0 | 1 => create(id, written),
             2 => delete(id),
-            3 if new_id != id => rename(id, new_id, expected, written),
+            // An id is not given twice in life, so no two sessions have the same origin.
+            3 if new_id != id => {
+                let origin = Some(format!("origin{step}").into());
+                let record = SessionRecord { origin, ..written };
+                rename(id, new_id, expected, record)
+            }
             4 => touch(id, access),
             _ => update(id, expected, written),
         }

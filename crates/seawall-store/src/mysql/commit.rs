@@ -37,8 +37,11 @@ pub(super) async fn commit(
     write(conn, sql::UPDATE, &plan.updates, WrittenRow::size).await?;
     write(conn, sql::TOUCH, &plan.touches, |_| KEY_SIZE).await?;
     write(conn, sql::DELETE, &plan.deletes, |_| KEY_SIZE).await?;
-    for (index, new_id, row) in &plan.renames {
-        outcomes[*index] = rename(conn, new_id, row).await?;
+    for (index, rename) in &plan.renames {
+        outcomes[*index] = carry_out_rename(conn, rename).await?;
+    }
+    for (index, key, origin) in &plan.moved {
+        outcomes[*index] = delete_moved(conn, key, origin).await?;
     }
     Ok(outcomes)
 }
@@ -76,7 +79,9 @@ struct Plan<'a> {
     updates: Vec<WrittenRow<'a>>,
     touches: Vec<TouchRow<'a>>,
     deletes: Vec<KeyRow<'a>>,
-    renames: Vec<(usize, &'a str, WrittenRow<'a>)>,
+    renames: Vec<(usize, Rename<'a>)>,
+    /// Sessions to delete that are not where they were, with their origins.
+    moved: Vec<(usize, &'a SessionKey, &'a str)>,
     /// The session that is touched last, with what is stored of it then: several touches of one
     /// session follow each other, and the latest counts.
     touched: Option<(&'a SessionKey, StoredTimes)>,
@@ -95,13 +100,13 @@ impl<'a> Plan<'a> {
                 self.creates.push((index, WrittenRow::new(key, record, 0)));
                 CommitOutcome::Done
             }
-            Commit::Delete { key } => match stored {
-                Some(_) => {
-                    self.deletes.push(key.into());
-                    CommitOutcome::Done
+            Commit::Delete { key, origin } => {
+                match stored {
+                    Some(_) => self.deletes.push(key.into()),
+                    None => self.moved.push((index, key, origin)),
                 }
-                None => CommitOutcome::Missing,
-            },
+                CommitOutcome::Done
+            }
             Commit::Rename {
                 key,
                 new_id,
@@ -109,7 +114,13 @@ impl<'a> Plan<'a> {
                 record,
             } => match compared(key, record, *expected, stored) {
                 Ok(row) => {
-                    self.renames.push((index, new_id, row));
+                    let origin = record.origin.as_deref();
+                    let rename = Rename {
+                        new_id,
+                        origin,
+                        row,
+                    };
+                    self.renames.push((index, rename));
                     CommitOutcome::Done
                 }
                 Err(outcome) => outcome,
@@ -189,15 +200,29 @@ async fn create(conn: &mut Conn, rows: &[&WrittenRow<'_>]) -> Result<CommitOutco
     taken_is_exists(conn.exec_drop(sql::CREATE, (row::batch(rows),)).await)
 }
 
-async fn rename(
+/// A session that gets another id.
+struct Rename<'a> {
+    new_id: &'a str,
+    origin: Option<&'a str>,
+    row: WrittenRow<'a>,
+}
+
+async fn carry_out_rename(conn: &mut Conn, rename: &Rename<'_>) -> Result<CommitOutcome, Failure> {
+    let parameters = (row::batch(&[&rename.row]), rename.new_id, rename.origin);
+    taken_is_exists(conn.exec_drop(sql::RENAME, parameters).await)
+}
+
+async fn delete_moved(
     conn: &mut Conn,
-    new_id: &str,
-    row: &WrittenRow<'_>,
+    key: &SessionKey,
+    origin: &str,
 ) -> Result<CommitOutcome, Failure> {
-    taken_is_exists(
-        conn.exec_drop(sql::RENAME, (row::batch(&[row]), new_id))
-            .await,
-    )
+    let parameters = (origin, &*key.context, &*key.virtual_host);
+    conn.exec_drop(sql::DELETE_MOVED, parameters).await?;
+    Ok(match conn.affected_rows() {
+        0 => CommitOutcome::Missing,
+        _ => CommitOutcome::Done,
+    })
 }
 
 /// A statement that meets a taken id changes nothing, and the transaction goes on.

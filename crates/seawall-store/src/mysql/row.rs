@@ -232,6 +232,7 @@ impl Columns {
             deadline: self.next()?.map(Timestamp::from_millis),
             principal: self.next::<String>()?.map(Arc::from),
             last_node: self.text()?,
+            origin: self.next::<String>()?.map(Arc::from),
             attributes: Attributes::new(),
         })
     }

@@ -29,11 +29,16 @@ const ADAPT_TABLE: &str = "ALTER TABLE JettySessions ENGINE = InnoDB,
     MODIFY map longblob";
 
 /// Adds what is missing of our columns. MySQL has no `ADD COLUMN IF NOT EXISTS`.
-const ADD_COLUMNS: [(&str, &str); 3] = [
+const ADD_COLUMNS: [(&str, &str); 4] = [
     (
         "principal",
         "ALTER TABLE JettySessions ADD COLUMN principal varchar(255) CHARACTER SET utf8mb4 \
          COLLATE utf8mb4_bin, ADD INDEX JettySessions_principal (principal)",
+    ),
+    (
+        "origin",
+        "ALTER TABLE JettySessions ADD COLUMN origin varchar(120) CHARACTER SET utf8mb4 \
+         COLLATE utf8mb4_bin, ADD INDEX JettySessions_origin (origin)",
     ),
     (
         "deadline",

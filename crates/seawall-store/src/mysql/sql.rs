@@ -55,7 +55,7 @@ macro_rules! set_columns {
 macro_rules! record_columns {
     () => {
         "s.lastSavedTime, s.createTime, s.accessTime, s.expiryTime, s.maxInterval, s.deadline, \
-         s.principal, s.lastNode"
+         s.principal, s.lastNode, s.origin"
     };
 }
 
@@ -88,12 +88,12 @@ pub(super) const CREATE: &str = concat!(
 pub(super) const UPDATE: &str =
     concat!("UPDATE ", batch_of_rows!(), join!(), "SET ", set_columns!());
 
-/// The new id follows the batch, which is one row.
+/// The new id and the origin follow the batch, which is one row.
 pub(super) const RENAME: &str = concat!(
     "UPDATE ",
     batch_of_rows!(),
     join!(),
-    "SET s.sessionId = ?, ",
+    "SET s.sessionId = ?, s.origin = ?, ",
     set_columns!()
 );
 
@@ -109,6 +109,10 @@ pub(super) const TOUCH: &str = concat!(
 );
 
 pub(super) const DELETE: &str = concat!("DELETE s FROM ", batch!(""), join!());
+
+/// Deletes a session that has moved to another id. Takes its origin, its context and its host.
+pub(super) const DELETE_MOVED: &str = "DELETE FROM JettySessions \
+    WHERE origin = ? AND contextPath = ? AND virtualHost = ?";
 
 macro_rules! expired {
     ($bucket:literal) => {

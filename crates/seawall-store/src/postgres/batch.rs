@@ -128,9 +128,13 @@ impl<'a> Written<'a> {
         self.parameters(&self.created)
     }
 
-    pub(super) fn rename_parameters<'p>(&'p self, new_id: &'p &str) -> Vec<&'p (dyn ToSql + Sync)> {
+    pub(super) fn rename_parameters<'p>(
+        &'p self,
+        new_id: &'p &str,
+        origin: &'p Option<&str>,
+    ) -> Vec<&'p (dyn ToSql + Sync)> {
         let mut parameters = self.update_parameters().to_vec();
-        parameters.push(new_id);
+        parameters.extend([new_id as &(dyn ToSql + Sync), origin]);
         parameters
     }
 
@@ -208,6 +212,7 @@ impl<'a> Keyed<'a> {
 pub(super) struct Renamed<'a> {
     pub(super) index: usize,
     pub(super) new_id: &'a str,
+    pub(super) origin: Option<&'a str>,
     pub(super) row: Written<'a>,
 }
 
@@ -218,6 +223,8 @@ pub(super) struct Rows<'a> {
     pub(super) updates: Written<'a>,
     pub(super) touches: Keyed<'a>,
     pub(super) deletes: Keyed<'a>,
+    /// The origins of the sessions to delete.
+    pub(super) origins: Vec<&'a str>,
     pub(super) renames: Vec<Renamed<'a>>,
 }
 
@@ -227,7 +234,10 @@ impl<'a> Rows<'a> {
         for (index, commit) in commits.iter().enumerate() {
             match commit {
                 Commit::Create { key, record } => rows.creates.push(index, key, 0, record),
-                Commit::Delete { key } => rows.deletes.push(index, key, 0),
+                Commit::Delete { key, origin } => {
+                    rows.deletes.push(index, key, 0);
+                    rows.origins.push(origin);
+                }
                 Commit::Rename {
                     key,
                     new_id,
@@ -236,7 +246,13 @@ impl<'a> Rows<'a> {
                 } => {
                     let mut row = Written::default();
                     row.push(0, key, expected.as_i64(), record);
-                    rows.renames.push(Renamed { index, new_id, row });
+                    let origin = record.origin.as_deref();
+                    rows.renames.push(Renamed {
+                        index,
+                        new_id,
+                        origin,
+                        row,
+                    });
                 }
                 Commit::Touch { key, last_access } => {
                     rows.touches.push_touch(index, key, last_access.as_millis());

@@ -245,13 +245,31 @@ async fn delete(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         .client
         .query(&session.statements.delete, &parameters)
         .await?;
-    Ok(deletes.outcomes(&positions(&done)?, |_| CommitOutcome::Missing))
+    let mut done = positions(&done)?;
+    if done.len() < rows.origins.len() {
+        done.extend(delete_moved(session, rows, &done).await?);
+    }
+    Ok(deletes.outcomes(&done, |_| CommitOutcome::Missing))
+}
+
+/// Deletes the sessions that are not where they were, because they have moved to other ids.
+async fn delete_moved(
+    session: &Session,
+    rows: &Rows<'_>,
+    done: &[usize],
+) -> Result<Vec<usize>, Failure> {
+    let keys = &rows.deletes.keys;
+    let mut origins: Vec<Option<&str>> = rows.origins.iter().copied().map(Some).collect();
+    done.iter().for_each(|&position| origins[position] = None);
+    let parameters: [&(dyn ToSql + Sync); 3] = [&origins, &keys.contexts, &keys.hosts];
+    let statement = &session.statements.delete_moved;
+    positions(&session.client.query(statement, &parameters).await?)
 }
 
 /// Renames are rare, and one that meets a taken id must not fail the others: a statement each.
 async fn rename(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
     let renames = rows.renames.iter().map(|rename| async move {
-        let parameters = rename.row.rename_parameters(&rename.new_id);
+        let parameters = rename.row.rename_parameters(&rename.new_id, &rename.origin);
         let done = match session
             .client
             .query(&session.statements.rename, &parameters)

@@ -75,6 +75,7 @@ fn record(row: &Row, attributes: crate::record::Attributes) -> Result<SessionRec
         expiry_slack: Duration::from_millis(u64::try_from(slack).unwrap_or(0)),
         deadline: number(row, "deadline")?.map(Timestamp::from_millis),
         principal: row.try_get::<_, Option<&str>>("principal")?.map(Arc::from),
+        origin: row.try_get::<_, Option<&str>>("origin")?.map(Arc::from),
         last_node: text(row, "lastnode")?,
         attributes,
     })

@@ -18,10 +18,13 @@ const MIGRATIONS: [&str; 1] = [
         expirytime bigint, maxinterval bigint, map bytea,
         PRIMARY KEY (sessionid, contextpath, virtualhost)) WITH (fillfactor = 50);
     ALTER TABLE jettysessions ADD COLUMN IF NOT EXISTS principal text,
-        ADD COLUMN IF NOT EXISTS deadline bigint, ADD COLUMN IF NOT EXISTS expirybucket bigint;
+        ADD COLUMN IF NOT EXISTS deadline bigint, ADD COLUMN IF NOT EXISTS expirybucket bigint,
+        ADD COLUMN IF NOT EXISTS origin varchar(120);
     CREATE INDEX IF NOT EXISTS jettysessions_expirybucket ON jettysessions (expirybucket);
     CREATE INDEX IF NOT EXISTS jettysessions_principal ON jettysessions (principal)
-        WHERE principal IS NOT NULL;",
+        WHERE principal IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS jettysessions_origin ON jettysessions (origin)
+        WHERE origin IS NOT NULL;",
 ];
 
 const VERSION: i32 = 1;
@@ -103,11 +106,12 @@ pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
         (
             sql::RENAME,
             "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[],\
-             text",
-            13,
+             text,text",
+            14,
         ),
         (sql::TOUCH, "text[],text[],text[],int8[]", 4),
         (sql::DELETE, "text[],text[],text[]", 3),
+        (sql::DELETE_MOVED, "text[],text[],text[]", 3),
         (sql::READ, "text[],text[],text[],int8[]", 4),
     ] {
         let nulls = vec!["NULL"; parameters].join(",");

@@ -62,13 +62,13 @@ macro_rules! set_columns {
 macro_rules! record_columns {
     () => {
         "s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, s.expirytime, s.deadline, \
-         s.principal, s.lastnode, s.map"
+         s.principal, s.lastnode, s.map, s.origin"
     };
 }
 
 pub(super) const READ: &str = concat!(
     "SELECT u.position, s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, s.expirytime, \
-     s.deadline, s.principal, s.lastnode, \
+     s.deadline, s.principal, s.lastnode, s.origin, \
      CASE WHEN s.lastsavedtime = u.known THEN NULL ELSE COALESCE(s.map, ''::bytea) END AS map \
      FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY \
      AS u(id, context, host, known, position) JOIN jettysessions s ON ",
@@ -122,9 +122,9 @@ pub(super) const UPDATE_UNIFORM: &str = concat!(
      AND s.lastsavedtime = u.expected RETURNING u.position"
 );
 
-/// The new id is the thirteenth parameter.
+/// The new id is the thirteenth parameter, the origin the fourteenth.
 pub(super) const RENAME: &str = concat!(
-    "UPDATE jettysessions AS s SET sessionid = $13::text, ",
+    "UPDATE jettysessions AS s SET sessionid = $13::text, origin = $14::text, ",
     set_columns!("u.node"),
     " FROM ",
     unnest_rows!(),
@@ -159,6 +159,14 @@ pub(super) const DELETE: &str = concat!(
     " WHERE ",
     same_key!(),
     " RETURNING u.position"
+);
+
+/// Deletes sessions that have moved to other ids; the first array holds their origins.
+pub(super) const DELETE_MOVED: &str = concat!(
+    "DELETE FROM jettysessions AS s USING ",
+    unnest_keys!(),
+    " WHERE s.origin = u.id AND s.contextpath = u.context AND s.virtualhost = u.host \
+     RETURNING u.position"
 );
 
 macro_rules! claim {

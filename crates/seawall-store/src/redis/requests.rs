@@ -46,7 +46,7 @@ impl Requests<'_> {
         .await?;
         let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
         for (index, columns) in flatten(&groups, answers) {
-            outcomes[index] = match columns.as_deref().and_then(row::origin) {
+            outcomes[index] = match columns.as_deref().and_then(row::departed_from) {
                 Some(origin) => self.read_moving(&reads[index].key, origin).await?,
                 None => row::outcome(columns)?,
             };
@@ -69,7 +69,10 @@ impl Requests<'_> {
         let (scripted, moved) = try_join(scripted, moved).await?;
         let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
         for (index, word) in flatten(&groups, scripted) {
-            outcomes[index] = scripts::outcome(&word)?;
+            outcomes[index] = match &commits[index] {
+                Commit::Delete { origin, .. } => self.follow(word, origin).await?,
+                _ => scripts::outcome(&word)?,
+            };
         }
         for (index, outcome) in moves.into_iter().zip(moved) {
             outcomes[index] = outcome;
@@ -186,7 +189,7 @@ impl Requests<'_> {
             steps.prepare(&record),
             steps.depart(expected.as_i64()),
             steps.confirm(),
-            steps.forget(),
+            steps.conclude(),
         ] {
             let outcome = self.step(&step).await?;
             if outcome != CommitOutcome::Done {
@@ -201,13 +204,13 @@ impl Requests<'_> {
         let mut command = redis::cmd("HMGET");
         command
             .arg(self.layout.session(from))
-            .arg(&["version", "access", "moved"]);
-        type Columns = (Option<i64>, Option<i64>, Option<String>);
-        let (version, access, moved): Columns = self.connection.query(&command).await?;
+            .arg(&["version", "access", "moved", "concluded"]);
+        type Columns = (Option<i64>, Option<i64>, Option<String>, Option<i64>);
+        let (version, access, moved, concluded): Columns = self.connection.query(&command).await?;
         Ok(Departure {
             version: version.map(Version::from_i64),
             last_access: Timestamp::from_millis(access.unwrap_or(0)),
-            has_departed: moved == Some(self.layout.session(to)),
+            has_departed: moved == Some(self.layout.session(to)) && concluded.is_none(),
         })
     }
 
@@ -229,6 +232,16 @@ impl Requests<'_> {
         script.key(self.layout.session(key)).arg("");
         let mut answers: Vec<Option<Columns>> = self.connection.invoke(&script).await?;
         row::outcome(answers.pop().flatten())
+    }
+
+    /// Deletes a session wherever it has moved to; `word` is the answer from where it was.
+    async fn follow(&self, mut word: String, origin: &str) -> Result<CommitOutcome, Failure> {
+        while word.contains(':') {
+            let deletion = scripts::delete_moved(self.scripts, &word, origin);
+            let mut words: Vec<String> = self.connection.invoke(&deletion).await?;
+            word = words.pop().unwrap_or_default();
+        }
+        scripts::outcome(&word)
     }
 
     async fn step(&self, step: &ScriptInvocation<'_>) -> Result<CommitOutcome, Failure> {

@@ -39,12 +39,13 @@ pub(super) fn push_record(arguments: &mut ScriptInvocation<'_>, record: &Session
                 .map(|deadline| deadline.as_millis().min(LATEST)),
         ))
         .arg(record.principal.as_deref().unwrap_or_default())
+        .arg(record.origin.as_deref().unwrap_or_default())
         .arg(&*record.last_node)
         .arg(codec::encode(&record.attributes));
 }
 
-/// Where a session comes from that is on its way here from another partition.
-pub(super) fn origin(columns: &[Column]) -> Option<&str> {
+/// The key from which a session is on its way here, from another partition.
+pub(super) fn departed_from(columns: &[Column]) -> Option<&str> {
     match columns {
         [Some(pending), Some(origin)] if pending == b"pending" => std::str::from_utf8(origin).ok(),
         _ => None,
@@ -109,13 +110,14 @@ fn record(columns: &[Column], attributes: Attributes) -> Result<SessionRecord, F
         slack,
         deadline,
         principal,
+        origin,
         node,
     ] = columns
     else {
         return Err(SHORT);
     };
     let span = |column| Ok::<_, Failure>(optional::<u64>(column)?.map(Duration::from_millis));
-    let principal = text(principal)?;
+    let name = |column| Ok::<_, Failure>(Some(text(column)?).filter(|name| !name.is_empty()));
     Ok(SessionRecord {
         version: Version::from_i64(number(version)?),
         created_at: Timestamp::from_millis(number(created)?),
@@ -123,9 +125,8 @@ fn record(columns: &[Column], attributes: Attributes) -> Result<SessionRecord, F
         idle_timeout: span(idle)?,
         expiry_slack: span(slack)?.unwrap_or_default(),
         deadline: optional(deadline)?.map(Timestamp::from_millis),
-        principal: Some(principal)
-            .filter(|name| !name.is_empty())
-            .map(Arc::from),
+        principal: name(principal)?.map(Arc::from),
+        origin: name(origin)?.map(Arc::from),
         last_node: text(node)?.into(),
         attributes,
     })

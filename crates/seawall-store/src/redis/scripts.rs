@@ -49,8 +49,8 @@ impl<'a> Batch<'a> {
                 self.invocation.arg("create");
                 row::push_record(&mut self.invocation, record);
             }
-            Commit::Delete { .. } => {
-                self.invocation.arg("delete");
+            Commit::Delete { origin, .. } => {
+                self.invocation.arg("delete").arg(&**origin).arg("");
             }
             Commit::Rename {
                 key,
@@ -106,8 +106,8 @@ impl<'a> Move<'a> {
         step
     }
 
-    pub(super) fn forget(&self) -> ScriptInvocation<'a> {
-        let mut step = self.step(self.from, "forget");
+    pub(super) fn conclude(&self) -> ScriptInvocation<'a> {
+        let mut step = self.step(self.from, "conclude");
         step.arg(self.layout.session(self.to));
         step
     }
@@ -117,6 +117,17 @@ impl<'a> Move<'a> {
         step.key(self.layout.session(key)).arg(name);
         step
     }
+}
+
+/// The deletion of a session that has moved to the key `session`.
+pub(super) fn delete_moved<'a>(
+    scripts: &'a Scripts,
+    session: &str,
+    origin: &str,
+) -> ScriptInvocation<'a> {
+    let mut deletion = scripts.commit.prepare_invoke();
+    deletion.key(session).arg("delete").arg(origin).arg("moved");
+    deletion
 }
 
 /// What a script's word for an outcome means.

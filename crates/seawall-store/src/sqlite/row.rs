@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many columns [`RECORD_COLUMNS`](crate::columns::RECORD_COLUMNS) are.
-pub(super) const RECORD_WIDTH: usize = 9;
+pub(super) const RECORD_WIDTH: usize = 10;
 
 /// Reads `lastSavedTime, accessTime, expiryTime, deadline`. A damaged row must not fail the
 /// other commits of its batch, so what is no number counts as absent.
@@ -46,6 +46,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<SessionRecord, Arc<str>> {
         expiry_slack: slack(columns.expiry, columns.access, columns.interval),
         deadline: columns.deadline.map(Timestamp::from_millis),
         principal: columns.principal,
+        origin: columns.origin,
         last_node: columns.last_node,
         attributes: attributes?.map_err(|error| Arc::from(error.to_string()))?,
     })
@@ -60,6 +61,7 @@ struct Columns {
     interval: i64,
     deadline: Option<i64>,
     principal: Option<Arc<str>>,
+    origin: Option<Arc<str>>,
     last_node: Arc<str>,
 }
 
@@ -73,6 +75,7 @@ impl Columns {
             interval: row.get(4)?,
             deadline: row.get(5)?,
             principal: row.get(6)?,
+            origin: row.get(9)?,
             last_node: row
                 .get::<_, Option<Arc<str>>>(7)?
                 .unwrap_or_else(|| "".into()),

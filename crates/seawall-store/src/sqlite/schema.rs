@@ -43,6 +43,7 @@ const MIGRATIONS: [&str; 1] = ["
         principal text,
         deadline bigint,
         expirybucket bigint,
+        origin varchar(120),
         PRIMARY KEY (sessionId, contextPath, virtualHost)
     );
     CREATE INDEX JettySessions_expirybucket ON JettySessions (expirybucket);
@@ -50,6 +51,7 @@ const MIGRATIONS: [&str; 1] = ["
         WHERE expirybucket IS NULL AND expiryTime > 0;
     CREATE INDEX JettySessions_principal ON JettySessions (principal)
         WHERE principal IS NOT NULL;
+    CREATE INDEX JettySessions_origin ON JettySessions (origin) WHERE origin IS NOT NULL;
 "];
 
 /// Makes the folder and the file when they are missing, readable for this user only, and answers

@@ -25,6 +25,7 @@ pub(super) struct Statements {
     update: String,
     touch: String,
     delete: String,
+    delete_moved: &'static str,
     list: String,
 }
 
@@ -48,7 +49,8 @@ impl Statements {
                 "UPDATE JettySessions SET sessionId = ?14, lastNode = ?4, accessTime = ?5, \
                  lastAccessTime = ?5, createTime = ?6, lastSavedTime = ?7, expiryTime = ?8, \
                  maxInterval = ?9, map = ?10, principal = ?11, deadline = ?12, \
-                 expirybucket = ?13 {BY_KEY}"
+                 expirybucket = ?13, \
+                 origin = CASE WHEN sessionId = ?14 THEN origin ELSE ?15 END {BY_KEY}"
             ),
             // The bucket is left behind, a sweep moves it on: accesses write no index.
             touch: format!(
@@ -56,6 +58,8 @@ impl Statements {
                  {BY_KEY}"
             ),
             delete: format!("DELETE FROM JettySessions {BY_KEY}"),
+            delete_moved: "DELETE FROM JettySessions \
+                           WHERE origin = ?1 AND contextPath = ?2 AND virtualHost = ?3",
             list: format!(
                 "SELECT {KEY_COLUMNS}, createTime, accessTime, lastNode FROM JettySessions \
                  WHERE principal = ?1 AND (expiryTime = 0 OR expiryTime > ?2) \
@@ -117,7 +121,7 @@ impl Statements {
     ) -> rusqlite::Result<CommitOutcome> {
         match commit {
             Commit::Create { key, record } => self.insert(connection, key, record, map),
-            Commit::Delete { key } => self.delete(connection, key),
+            Commit::Delete { key, origin } => self.delete(connection, key, origin),
             Commit::Rename {
                 key,
                 new_id,
@@ -245,6 +249,7 @@ impl Statements {
             record.deadline.map(Timestamp::as_millis),
             bucket_column(expiry),
             new_id,
+            record.origin,
         ])?;
         Ok(if updated == 1 {
             CommitOutcome::Done
@@ -284,10 +289,15 @@ impl Statements {
             context,
             virtual_host,
         }: &SessionKey,
+        origin: &str,
     ) -> rusqlite::Result<CommitOutcome> {
         let mut statement = connection.prepare_cached(&self.delete)?;
-        let deleted = statement.execute(params![id, context, virtual_host])?;
-        Ok(if deleted == 1 {
+        let mut deleted = statement.execute(params![id, context, virtual_host])?;
+        if deleted == 0 {
+            let mut statement = connection.prepare_cached(self.delete_moved)?;
+            deleted = statement.execute(params![origin, context, virtual_host])?;
+        }
+        Ok(if deleted > 0 {
             CommitOutcome::Done
         } else {
             CommitOutcome::Missing

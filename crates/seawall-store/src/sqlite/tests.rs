@@ -25,6 +25,7 @@ fn create(id: &str) -> Commit {
         expiry_slack: Duration::ZERO,
         deadline: None,
         principal: None,
+        origin: None,
         last_node: "node1".into(),
         attributes: Attributes::new(),
     };

@@ -47,10 +47,7 @@ async fn deleted_and_expired_sessions_leave_nothing_behind() {
     let now = Timestamp::from_millis(1_790_000_000_000);
     let sessions = store.list_by_principal("user:42", now).await.unwrap();
     assert_eq!(sessions.len(), 2);
-    store
-        .commit(&[Commit::Delete { key: key("a") }])
-        .await
-        .unwrap();
+    store.commit(&[Commit::delete(key("a"))]).await.unwrap();
     assert_eq!(
         store.list_by_principal("user:42", now).await.unwrap().len(),
         1

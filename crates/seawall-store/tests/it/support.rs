@@ -28,6 +28,7 @@ pub(crate) fn create(id: &str) -> Commit {
         expiry_slack: Duration::ZERO,
         deadline: None,
         principal: None,
+        origin: None,
         last_node: "node1".into(),
         attributes: Attributes::new(),
     };

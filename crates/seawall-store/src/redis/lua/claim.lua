@@ -12,7 +12,7 @@ for _, index in ipairs(KEYS) do
   for _, member in ipairs(due) do
     local session = partition .. 's:' .. member
     local columns = redis.call('HMGET', session, 'version', 'created', 'access', 'idle', 'slack',
-      'deadline', 'principal', 'node', 'map')
+      'deadline', 'principal', 'origin', 'node', 'map')
     local principal = columns[7]
     if principal and principal ~= '' then
       redis.call('SREM', partition .. 'principal:' .. principal, member)

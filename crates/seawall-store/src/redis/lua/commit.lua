@@ -3,15 +3,15 @@
 -- ARGV: for each commit its kind and
 --   create: the columns in the order of COLUMNS;
 --   rename, update: the expected version, then the columns;
---   touch: the access; delete: nothing;
---   prepare, depart, confirm, forget: see below.
--- Answers the outcome of each commit, in order.
+--   touch: the access; delete: the origin, and 'moved' when a proof led here;
+--   prepare, depart, confirm, conclude: see below.
+-- Answers the outcome of each commit, in order: a word, or for a session that has moved its new key.
 --
 -- Numbers are milliseconds. They stay below 2^53, so Lua's floats hold them exactly; versions are
 -- compared as text.
 
-local COLUMNS = {'version', 'created', 'access', 'idle', 'slack', 'deadline', 'principal', 'node',
-  'map'}
+local COLUMNS = {'version', 'created', 'access', 'idle', 'slack', 'deadline', 'principal', 'origin',
+  'node', 'map'}
 
 local key_position, argument_position = 0, 0
 
@@ -88,6 +88,20 @@ local function remove(session, principal)
   redis.call('DEL', session)
 end
 
+-- What is kept for requests that overlap a rename, and what a crash leaves, stays this long.
+local LEFTOVER_MS = 60000
+
+-- Where a session has moved to, so that one who ends it finds it.
+local function leave_proof(session, target)
+  redis.call('HSET', session, 'moved', target)
+  redis.call('PEXPIRE', session, LEFTOVER_MS)
+end
+
+-- The move is complete: another one to the same key is another move.
+local function conclude(session)
+  redis.call('HSET', session, 'concluded', 1)
+end
+
 -- Whether a key is free for a new session; clears the proof that a departed one left there.
 local function is_free(session)
   local version, pending = unpack(redis.call('HMGET', session, 'version', 'pending'))
@@ -110,8 +124,12 @@ function commits.create(session)
 end
 
 function commits.delete(session)
-  local version, principal = unpack(redis.call('HMGET', session, 'version', 'principal'))
+  local origin, arrival = next_argument(), next_argument()
+  local version, principal, known, moved =
+    unpack(redis.call('HMGET', session, 'version', 'principal', 'origin', 'moved'))
   if not version then
+    return moved or 'missing'
+  elseif arrival == 'moved' and known ~= origin then
     return 'missing'
   end
   remove(session, principal)
@@ -132,6 +150,8 @@ function commits.rename(session)
   row.access = later(access, row.access)
   remove(session, principal)
   write(renamed, row)
+  leave_proof(session, renamed)
+  conclude(session)
   return 'done'
 end
 
@@ -154,14 +174,14 @@ end
 
 function commits.update(session)
   local expected, row = next_argument(), next_row()
-  local version, access, principal =
-    unpack(redis.call('HMGET', session, 'version', 'access', 'principal'))
+  local version, access, principal, origin =
+    unpack(redis.call('HMGET', session, 'version', 'access', 'principal', 'origin'))
   if not version then
     return 'missing'
   elseif version ~= expected then
     return 'conflict'
   end
-  row.access = later(access, row.access)
+  row.access, row.origin = later(access, row.access), origin
   if principal ~= row.principal then
     leave(session, principal)
   end
@@ -171,10 +191,8 @@ end
 
 -- A rename to another partition of a cluster takes four steps, as no script may work on both. The
 -- session is prepared under its new key, where it counts as missing; the old row departs, which
--- decides, and leaves a proof; the new row is confirmed; the proof is forgotten. What a crash
--- leaves between them goes by itself. Each step can be repeated.
-local LEFTOVER_MS = 60000
-
+-- decides, and leaves a proof; the new row is confirmed; the move is concluded. What a crash leaves
+-- between them goes by itself. Each step can be repeated.
 -- ARGV: the old key, then the columns.
 function commits.prepare(session)
   local origin, row = next_argument(), next_row()
@@ -204,8 +222,7 @@ function commits.depart(session)
     return 'conflict'
   end
   remove(session, principal)
-  redis.call('HSET', session, 'moved', target)
-  redis.call('PEXPIRE', session, LEFTOVER_MS)
+  leave_proof(session, target)
   return 'done'
 end
 
@@ -225,9 +242,9 @@ function commits.confirm(session)
 end
 
 -- ARGV: the new key.
-function commits.forget(session)
+function commits.conclude(session)
   if redis.call('HGET', session, 'moved') == next_argument() then
-    redis.call('DEL', session)
+    conclude(session)
   end
   return 'done'
 end

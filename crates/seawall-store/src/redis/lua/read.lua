@@ -15,7 +15,7 @@ for i, session in ipairs(KEYS) do
     answers[i] = {access}
   else
     answers[i] = redis.call('HMGET', session, 'version', 'created', 'access', 'idle', 'slack',
-      'deadline', 'principal', 'node', 'map')
+      'deadline', 'principal', 'origin', 'node', 'map')
   end
 end
 return answers
