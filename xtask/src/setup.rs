@@ -30,7 +30,13 @@ const SERVERS: [Server; 3] = [
     },
     Server {
         name: "PostgreSQL",
-        programs: &[&["initdb"], &["pg_isready"], &["postgres"], &["psql"]],
+        programs: &[
+            &["initdb"],
+            &["pg_basebackup"],
+            &["pg_isready"],
+            &["postgres"],
+            &["psql"],
+        ],
         package: "postgresql",
         elsewhere: "13 or later; Fedora, AlmaLinux, Rocky: sudo dnf install postgresql-server",
     },

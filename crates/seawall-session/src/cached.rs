@@ -53,6 +53,8 @@ pub(crate) struct Cached {
     shared: Arc<Shared>,
     this: Weak<Self>,
     state: Mutex<State>,
+    /// Held while the store is told of an access.
+    pub(crate) touching: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Cached {
@@ -157,6 +159,7 @@ impl Cached {
             shared,
             this: this.clone(),
             state: Mutex::new(state),
+            touching: tokio::sync::Mutex::default(),
         })
     }
 
@@ -262,10 +265,6 @@ impl State {
         self.epoch
     }
 
-    pub(crate) fn last_access(&self) -> Timestamp {
-        self.last_access
-    }
-
     /// When the session expires, as far as this node knows. That includes the slack of the stored
     /// expiry: another node may have seen accesses that it has not told yet.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
@@ -280,10 +279,15 @@ impl State {
         self.validated_at
     }
 
-    /// Whether `version` is this copy's own work, committed or on its way.
-    pub(crate) fn is_own(&self, version: Version) -> bool {
-        let in_flight = self.in_flight.as_ref().map(|sent| sent.record.version);
-        self.committed_version() == Some(version) || in_flight == Some(version)
+    /// Whether what the store has is this copy's own work, committed or on its way. Two nodes may
+    /// give a commit the same version in the same millisecond, of which one fails; so the node
+    /// counts too.
+    pub(crate) fn is_own(&self, stored: &SessionRecord) -> bool {
+        let is = |own: &Arc<SessionRecord>| {
+            own.version == stored.version && own.last_node == stored.last_node
+        };
+        let in_flight = self.in_flight.as_ref().map(|sent| &sent.record);
+        self.committed.as_ref().is_some_and(is) || in_flight.is_some_and(is)
     }
 
     /// Takes note that the store has the version of this copy.
@@ -320,19 +324,20 @@ impl State {
         }
     }
 
-    /// Notes an access. The answer is the access to tell the store, when it is time to.
-    pub(crate) fn access(&mut self, now: Timestamp, interval: Duration) -> Option<Timestamp> {
+    /// Notes an access.
+    pub(crate) fn access(&mut self, now: Timestamp) {
         self.last_access = self.last_access.max(now);
-        let due = self.last_access.since(self.told_access) >= interval;
-        due.then(|| {
-            self.told_access = self.last_access;
-            self.last_access
-        })
     }
 
-    /// The store could not be told of an access; the next one tries again.
-    pub(crate) fn access_untold(&mut self, earlier: Timestamp) {
-        self.told_access = self.told_access.min(earlier);
+    /// The last access, when it is time to tell the store.
+    pub(crate) fn untold_access(&self, interval: Duration) -> Option<Timestamp> {
+        let is_due = self.last_access.since(self.told_access) >= interval;
+        is_due.then_some(self.last_access)
+    }
+
+    /// The store knows of an access.
+    pub(crate) fn told(&mut self, access: Timestamp) {
+        self.told_access = self.told_access.max(access);
     }
 
     fn give_up(&mut self, error: &StoreError) {

@@ -1,44 +1,36 @@
 //! Telling the store of accesses that changed nothing.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use seawall_store::{Commit, CommitOutcome, PendingCommit, StoreError, Timestamp};
+use seawall_store::Commit;
 
-use crate::cached::Cached;
+use crate::{cached::Cached, error::SessionError, manager::SessionManager};
 
-/// An access on its way to the store. No request waits for it.
-pub(crate) struct PendingTouch {
-    cached: Arc<Cached>,
-    commit: Mutex<Option<Commit>>,
-    /// What the store knew before.
-    before: Timestamp,
-}
-
-impl PendingTouch {
-    pub(crate) fn new(cached: Arc<Cached>, last_access: Timestamp, before: Timestamp) -> Self {
-        let commit = Commit::Touch {
+impl SessionManager {
+    /// Notes an access. Once per touch interval the store is told, and the request waits for that:
+    /// the stored expiry allows for one interval, so an access that is answered counts, even if
+    /// this node or the store goes away right afterwards (P5).
+    pub(crate) async fn touch(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
+        let now = self.inner.shared.clock.now();
+        let interval = {
+            let mut state = cached.lock();
+            state.access(now);
+            self.settings().touch_interval(state.tip().idle_timeout)
+        };
+        if cached.lock().untold_access(interval).is_none() {
+            return Ok(());
+        }
+        // One request tells; the others of the session wait, and find it told.
+        let _turn = cached.touching.lock().await;
+        let Some(last_access) = cached.lock().untold_access(interval) else {
+            return Ok(());
+        };
+        let touch = Commit::Touch {
             key: cached.key.clone(),
             last_access,
         };
-        Self {
-            cached,
-            commit: Mutex::new(Some(commit)),
-            before,
-        }
-    }
-}
-
-impl PendingCommit for PendingTouch {
-    fn take(&self) -> Option<Commit> {
-        self.commit
-            .lock()
-            .expect("nothing panics while it holds this lock")
-            .take()
-    }
-
-    fn complete(&self, result: Result<CommitOutcome, StoreError>) {
-        if result.is_err() {
-            self.cached.lock().access_untold(self.before);
-        }
+        self.inner.shared.batcher.commit(touch).await?;
+        cached.lock().told(last_access);
+        Ok(())
     }
 }

@@ -11,7 +11,6 @@ use crate::{
     error::SessionError,
     manager::{Fate, Found, SessionManager, Trust},
     settings::Consistency,
-    touch::PendingTouch,
 };
 
 impl SessionManager {
@@ -113,13 +112,13 @@ impl SessionManager {
                 verdict => Attempt::after(verdict)?,
             },
             Next::Validate { needed: false, .. } => {
-                self.touch(cached);
+                self.touch(cached).await?;
                 Attempt::Answered(value, Fate::Kept)
             }
             Next::Validate { epoch, version, .. } => {
                 match self.validate(cached, epoch, version).await? {
                     Validity::Current => {
-                        self.touch(cached);
+                        self.touch(cached).await?;
                         Attempt::Answered(value, Fate::Kept)
                     }
                     Validity::Ended => Attempt::Gone(None),
@@ -145,9 +144,7 @@ impl SessionManager {
             }
             // Only commits of this node came in between, and they built on what the request saw:
             // it was current when the first of them was made, after the request began.
-            ReadOutcome::Found(record)
-                if state.epoch() == epoch && state.is_own(record.version) =>
-            {
+            ReadOutcome::Found(record) if state.epoch() == epoch && state.is_own(&record) => {
                 Validity::Current
             }
             ReadOutcome::Found(record) => {
@@ -176,21 +173,6 @@ impl SessionManager {
                 drop(state);
                 self.forget(cached);
                 Ok(false)
-            }
-        }
-    }
-
-    /// Tells the store of an access, when it is time to; nobody waits for that.
-    fn touch(&self, cached: &Arc<Cached>) {
-        let now = self.inner.shared.clock.now();
-        let mut state = cached.lock();
-        let interval = self.settings().touch_interval(state.tip().idle_timeout);
-        let before = state.last_access();
-        if let Some(last_access) = state.access(now, interval) {
-            drop(state);
-            let touch = PendingTouch::new(cached.clone(), last_access, before);
-            if self.inner.shared.batcher.submit(Arc::new(touch)).is_err() {
-                cached.lock().access_untold(before);
             }
         }
     }

@@ -8,8 +8,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -18,9 +16,11 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{TestCertificates, port::free_port};
-
-const START_LIMIT: Duration = Duration::from_secs(60);
+use crate::{
+    TestCertificates,
+    port::free_port,
+    program::{output, wait_until},
+};
 
 /// A PostgreSQL server in a folder of its own, on a free port. It ends when this is dropped.
 ///
@@ -83,11 +83,58 @@ impl TestPostgres {
         postgres
     }
 
+    /// Starts a standby that follows `primary`, and lets the primary acknowledge nothing any more
+    /// that the standby does not have.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or a server does not do as it is told.
+    #[must_use]
+    pub fn start_standby(primary: &Self) -> Self {
+        let mut standby = Self::prepare(&["fsync=off"]);
+        output(
+            standby
+                .program("pg_basebackup")
+                .args(["--write-recovery-conf", "--checkpoint=fast", "--pgdata"])
+                .arg(standby.data())
+                .arg("--dbname")
+                .arg(primary.url()),
+        );
+        standby.start_again();
+        primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        primary.query("SELECT pg_reload_conf()");
+        let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        wait_until(|| primary.query(follows) == "1", || standby.log());
+        standby
+    }
+
+    /// Makes this standby a primary.
+    ///
+    /// # Panics
+    /// When it does not become one.
+    pub fn promote(&self) {
+        assert_eq!(self.query("SELECT pg_promote()"), "t", "{}", self.log());
+    }
+
+    /// The URL by which clients find whichever of two servers takes writes.
+    #[must_use]
+    pub fn url_with(&self, other: &Self) -> String {
+        let hosts = format!("127.0.0.1:{},127.0.0.1:{}", self.port, other.port);
+        format!("postgres://seawall@{hosts}/postgres?target_session_attrs=read-write")
+    }
+
     fn start_with(settings: &[&str]) -> Self {
+        let mut postgres = Self::prepare(settings);
+        postgres.make_cluster();
+        postgres.start_again();
+        postgres
+    }
+
+    /// A folder and a port for a server.
+    fn prepare(settings: &[&str]) -> Self {
         let programs = find_programs()
             .expect("PostgreSQL's initdb and postgres are not installed; run `cargo xtask setup`");
         let folder = TempDir::with_prefix("seawall-postgres-").expect("a temporary folder");
-        let mut postgres = Self {
+        let postgres = Self {
             folder,
             programs,
             port: free_port(),
@@ -95,8 +142,6 @@ impl TestPostgres {
             server: None,
         };
         postgres.give_away(postgres.folder.path());
-        postgres.make_cluster();
-        postgres.start_again();
         postgres
     }
 
@@ -121,24 +166,17 @@ impl TestPostgres {
     /// # Panics
     /// When the statement fails.
     pub fn query(&self, statement: &str) -> String {
-        let output = self
-            .program("psql")
-            .args([
-                "--no-psqlrc",
-                "--tuples-only",
-                "--no-align",
-                "--command",
-                statement,
-            ])
-            .arg(self.url())
-            .output()
-            .expect("psql runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        output(
+            self.program("psql")
+                .args([
+                    "--no-psqlrc",
+                    "--tuples-only",
+                    "--no-align",
+                    "--command",
+                    statement,
+                ])
+                .arg(self.url()),
+        )
     }
 
     /// The id of the server's first process.
@@ -198,7 +236,7 @@ impl TestPostgres {
             .spawn()
             .expect("postgres runs");
         self.server = Some(server);
-        self.wait_until_ready();
+        wait_until(|| self.is_ready(), || self.log());
     }
 
     /// Gives a file to the user that the server runs as.
@@ -210,47 +248,24 @@ impl TestPostgres {
     }
 
     fn make_cluster(&self) {
-        let output = self
-            .program("initdb")
-            .args([
-                "--no-sync",
-                "--auth=trust",
-                "--username=seawall",
-                "--encoding=UTF8",
-            ])
-            .args(["--locale=C", "-D"])
-            .arg(self.data())
-            .output()
-            .expect("initdb runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
+        output(
+            self.program("initdb")
+                .args([
+                    "--no-sync",
+                    "--auth=trust",
+                    "--username=seawall",
+                    "--encoding=UTF8",
+                ])
+                .args(["--locale=C", "-D"])
+                .arg(self.data()),
         );
     }
 
-    fn wait_until_ready(&self) {
-        let deadline = Instant::now() + START_LIMIT;
-        let port = self.port.to_string();
-        let is_ready = || {
-            let mut probe = self.program("pg_isready");
-            probe.args([
-                "--quiet",
-                "--host=127.0.0.1",
-                "--port",
-                &port,
-                "--username=seawall",
-            ]);
-            probe.status().is_ok_and(|status| status.success())
-        };
-        while !is_ready() {
-            assert!(
-                Instant::now() < deadline,
-                "PostgreSQL did not start:\n{}",
-                self.log()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+    fn is_ready(&self) -> bool {
+        let mut probe = self.program("pg_isready");
+        probe.args(["--quiet", "--host=127.0.0.1", "--username=seawall"]);
+        probe.args(["--port", &self.port.to_string()]);
+        probe.status().is_ok_and(|status| status.success())
     }
 
     fn database_url(&self, name: &str) -> String {
@@ -307,7 +322,7 @@ fn find_programs() -> Option<PathBuf> {
     versions.sort();
     folders.extend(versions.into_iter().rev());
     let complete = |folder: &Path| {
-        ["initdb", "postgres", "psql", "pg_isready"]
+        ["initdb", "postgres", "psql", "pg_basebackup", "pg_isready"]
             .iter()
             .all(|name| folder.join(name).is_file())
     };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod expiry;
+mod failover;
 mod increments;
 mod layer;
 mod promises;
