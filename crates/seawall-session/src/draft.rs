@@ -4,7 +4,10 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 
 use seawall_store::{ChangeSet, SessionRecord, Timestamp, Value};
 
-use crate::id::SessionId;
+use crate::{
+    id::SessionId,
+    limits::{self, LimitExceeded, SessionLimits},
+};
 
 /// What is to become of a session after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,7 @@ pub(crate) enum Intent {
 pub struct Draft<'a> {
     id: &'a SessionId,
     record: Arc<SessionRecord>,
+    limits: &'a SessionLimits,
     is_new: bool,
     changed: bool,
     invalidated: bool,
@@ -33,11 +37,16 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn existing(id: &'a SessionId, record: Arc<SessionRecord>) -> Self {
+    pub(crate) fn existing(
+        id: &'a SessionId,
+        record: Arc<SessionRecord>,
+        limits: &'a SessionLimits,
+    ) -> Self {
         let id_seen = Cell::new(false);
         Self {
             id,
             record,
+            limits,
             is_new: false,
             changed: false,
             invalidated: false,
@@ -45,10 +54,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(crate) fn new(id: &'a SessionId, record: Arc<SessionRecord>) -> Self {
+    pub(crate) fn new(
+        id: &'a SessionId,
+        record: Arc<SessionRecord>,
+        limits: &'a SessionLimits,
+    ) -> Self {
         Self {
             is_new: true,
-            ..Self::existing(id, record)
+            ..Self::existing(id, record, limits)
         }
     }
 
@@ -110,9 +123,25 @@ impl<'a> Draft<'a> {
             .map(|(name, value)| (&**name, value))
     }
 
+    /// How much the session may hold.
+    #[must_use]
+    pub fn limits(&self) -> &'a SessionLimits {
+        self.limits
+    }
+
     /// Sets an attribute.
-    pub fn set(&mut self, name: impl Into<Arc<str>>, value: impl Into<Value>) {
-        self.change().attributes.insert(name.into(), value.into());
+    ///
+    /// # Errors
+    /// [`LimitExceeded`]; nothing is set then.
+    pub fn set(
+        &mut self,
+        name: impl Into<Arc<str>>,
+        value: impl Into<Value>,
+    ) -> Result<(), LimitExceeded> {
+        let (name, value) = (name.into(), value.into());
+        self.limits.check(&self.record.attributes, &name, &value)?;
+        self.change().attributes.insert(name, value);
+        Ok(())
     }
 
     /// Removes an attribute.
@@ -159,8 +188,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Says whose session it is.
-    pub fn set_principal(&mut self, principal: Option<Arc<str>>) {
+    ///
+    /// # Errors
+    /// [`LimitExceeded::Principal`].
+    pub fn set_principal(&mut self, principal: Option<Arc<str>>) -> Result<(), LimitExceeded> {
+        limits::check_principal(principal.as_deref())?;
         self.change().principal = principal;
+        Ok(())
     }
 
     /// Ends the session for good, on every node.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use seawall_store::{StoreError, ValueError};
 
+use crate::limits::LimitExceeded;
+
 /// Why a session could not be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SessionError {
@@ -17,6 +19,9 @@ pub enum SessionError {
     /// The session ended while the request ran: it was invalidated, or it expired.
     #[error("the session has ended")]
     Ended,
+    /// A session may not hold what was to be set; it is as it was.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
     /// The request has no [`SessionLayer`](crate::SessionLayer) around it.
     #[error("no session layer: add seawall_session::SessionLayer to the service")]
     NoLayer,
@@ -41,7 +46,9 @@ impl SessionError {
         match self {
             Self::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Ended => StatusCode::CONFLICT,
-            Self::NoLayer | Self::Value { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Limit(_) | Self::NoLayer | Self::Value { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Store(error) => match error {
                 StoreError::Rejected { .. } => StatusCode::INTERNAL_SERVER_ERROR,
                 _ => StatusCode::SERVICE_UNAVAILABLE,

@@ -234,7 +234,7 @@ impl SessionManager {
     ) -> Result<(R, Option<Arc<Cached>>), SessionError> {
         let id = SessionId::generate();
         let now = self.inner.shared.clock.now();
-        let mut draft = Draft::new(&id, Arc::new(self.blank_record()));
+        let mut draft = Draft::new(&id, Arc::new(self.blank_record()), &self.settings().limits);
         let value = work(&mut draft);
         if draft.intent() != Intent::Commit {
             return Ok((value, None));

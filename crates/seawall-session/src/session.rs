@@ -16,6 +16,7 @@ use crate::{
     draft::Draft,
     error::SessionError,
     id::SessionId,
+    limits::check_principal,
     manager::{Found, SessionManager, Trust},
 };
 
@@ -122,10 +123,14 @@ impl Session {
     /// Sets an attribute.
     ///
     /// # Errors
-    /// [`SessionError::Value`] when the value cannot be stored.
+    /// [`SessionError::Value`] when the value cannot be stored, [`SessionError::Limit`] when the
+    /// session may not hold it.
     pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), SessionError> {
         let value = encode(name, value)?;
-        self.lock().change(|changes| changes.set(name, value));
+        let mut inner = self.lock();
+        let limits = &self.manager.settings().limits;
+        limits.check(&inner.view.attributes, name, &value)?;
+        inner.change(|changes| changes.set(name, value));
         Ok(())
     }
 
@@ -141,9 +146,14 @@ impl Session {
     }
 
     /// Says whose session it is, for example `user:42`.
-    pub fn set_principal(&self, principal: Option<Arc<str>>) {
+    ///
+    /// # Errors
+    /// [`SessionError::Limit`] when it is empty, too long, or has a NUL in it.
+    pub fn set_principal(&self, principal: Option<Arc<str>>) -> Result<(), SessionError> {
+        check_principal(principal.as_deref())?;
         self.lock()
             .change(|changes| changes.set_principal(principal));
+        Ok(())
     }
 
     /// Replaces an attribute by what `f` makes of it, and commits that at once together with the
@@ -153,8 +163,8 @@ impl Session {
     /// value that was committed.
     ///
     /// # Errors
-    /// [`SessionError::Value`] when the stored value has another type, [`SessionError::Ended`] when
-    /// the session ended meanwhile, [`SessionError::Store`] when the store does not answer.
+    /// [`SessionError::Value`] when the stored value has another type, [`SessionError::Limit`] when
+    /// the session may not hold the new one, [`SessionError::Ended`] when the session ended meanwhile, [`SessionError::Store`] when the store does not answer.
     pub async fn update<T, F>(&self, name: &str, mut f: F) -> Result<T, SessionError>
     where
         T: Serialize + DeserializeOwned,
@@ -166,7 +176,7 @@ impl Session {
                 .map(|value| decode(name, value))
                 .transpose()?;
             let updated = f(current);
-            draft.set(name, encode(name, &updated)?);
+            draft.set(name, encode(name, &updated)?)?;
             Ok(updated)
         })
         .await?

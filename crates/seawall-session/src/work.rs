@@ -55,6 +55,7 @@ impl SessionManager {
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Attempt<R>, SessionError> {
         let now = self.inner.shared.clock.now();
+        let limits = &self.settings().limits;
         let (value, next) = {
             let mut state = cached.lock();
             match state.condition() {
@@ -70,7 +71,7 @@ impl SessionManager {
                     Attempt::Stale
                 });
             }
-            let mut draft = Draft::existing(&cached.id, state.tip().clone());
+            let mut draft = Draft::existing(&cached.id, state.tip().clone(), limits);
             let value = work(&mut draft);
             let next = match draft.intent() {
                 Intent::Invalidate => Next::Invalidate,

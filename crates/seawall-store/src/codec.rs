@@ -161,6 +161,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_value_is_no_larger_than_it_says(value in values()) {
+            let written = rmp_serde::to_vec(&value).unwrap();
+            prop_assert!(written.len() <= value.size(), "{} of {}", written.len(), value.size());
+        }
+
+        #[test]
         fn attributes_come_back(map in proptest::collection::btree_map(".{0,20}", values(), 0..8)) {
             let attributes: Attributes = map.into_iter().map(|(k, v)| (Arc::from(k), v)).collect();
             prop_assert_eq!(decode(&encode(&attributes)).unwrap(), attributes);

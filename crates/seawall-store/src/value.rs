@@ -46,6 +46,27 @@ pub enum ValueError {
 }
 
 impl Value {
+    /// How many bytes the value takes in the store, at most: every head counts as the longest.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const HEAD: usize = 5;
+        const NUMBER: usize = 9;
+        match self {
+            Self::Bool(_) | Self::Null => 1,
+            Self::F64(_) | Self::I64(_) => NUMBER,
+            Self::Bytes(bytes) => HEAD + bytes.len(),
+            Self::String(text) => HEAD + text.len(),
+            Self::List(values) => HEAD + values.iter().map(Self::size).sum::<usize>(),
+            Self::Map(values) => {
+                let pairs = values
+                    .iter()
+                    .map(|(name, value)| HEAD + name.len() + value.size());
+                HEAD + pairs.sum::<usize>()
+            }
+            Self::Opaque(raw) => raw.len(),
+        }
+    }
+
     /// Turns any serializable Rust value into a [`Value`].
     ///
     /// # Errors

@@ -12,13 +12,14 @@ use minijinja::{
     Error, ErrorKind, State, Value,
     value::{Object, ValueKind, from_args},
 };
-use seawall_session::{Draft, SessionId};
+use seawall_session::{Draft, SessionId, SessionLimits};
 use seawall_store::{ChangeSet, SessionRecord};
 
 /// A page's view of its session.
 pub(super) struct SessionObject {
     id: SessionId,
     is_new: bool,
+    limits: SessionLimits,
     state: Mutex<PageState>,
 }
 
@@ -47,6 +48,7 @@ impl SessionObject {
         Self {
             id,
             is_new: draft.is_new(),
+            limits: draft.limits().clone(),
             state: Mutex::new(state),
         }
     }
@@ -67,12 +69,15 @@ impl SessionObject {
         }
     }
 
-    fn set(&self, name: &str, value: seawall_store::Value) {
+    fn set(&self, name: &str, value: seawall_store::Value) -> Result<(), Error> {
         let mut state = self.lock();
+        let fits = self.limits.check(&state.view.attributes, name, &value);
+        fits.map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
         let mut change = ChangeSet::new();
         change.set(name, value);
         change.apply(Arc::make_mut(&mut state.view));
         state.changes.append(change);
+        Ok(())
     }
 
     fn remove(&self, name: &str) {
@@ -100,7 +105,7 @@ impl SessionObject {
                 Error::new(ErrorKind::InvalidOperation, text)
             })?,
         };
-        self.set(name, (current + 1).into());
+        self.set(name, (current + 1).into())?;
         Ok(Value::from(current + 1))
     }
 }
@@ -140,7 +145,7 @@ impl Object for SessionObject {
             }
             "set" => {
                 let (name, value): (&str, Value) = from_args(arguments)?;
-                self.set(name, from_page(&value)?);
+                self.set(name, from_page(&value)?)?;
                 Ok(Value::from(""))
             }
             "remove" => {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body, extract::Path, http::StatusCode, routing::get};
 use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
-use seawall_session::{Session, SessionError, SessionLayer, SessionManager};
+use seawall_session::{
+    Session, SessionError, SessionLayer, SessionLimits, SessionManager, SessionSettings,
+};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::support::{Browser, Watched, clock, two_nodes};
+use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
 
 async fn increment(session: Session) -> Result<String, SessionError> {
     let count = session
@@ -29,7 +31,7 @@ async fn read(session: Session, Path(name): Path<String>) -> Result<String, Sess
 }
 
 async fn log_in(session: Session) -> Result<(), SessionError> {
-    session.set_principal(Some("user:42".into()));
+    session.set_principal(Some("user:42".into()))?;
     session.rotate_id().await
 }
 
@@ -145,4 +147,33 @@ async fn a_value_of_another_type_is_a_clear_error() {
         "many",
         "nothing was harmed"
     );
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_when_it_is_set() {
+    let small = SessionSettings {
+        limits: SessionLimits {
+            value: 100,
+            ..SessionLimits::default()
+        },
+        ..settings("node1")
+    };
+    let manager = node(Watched::new(), clock(), small);
+    let browser = Browser::default();
+    let large = "x".repeat(101);
+    let refused = browser
+        .visit(&manager, |draft| draft.set("text", &*large))
+        .await
+        .unwrap();
+    let text = refused.unwrap_err().to_string();
+    assert!(
+        text.contains("\"text\"") && text.contains("session.limits.value"),
+        "{text}"
+    );
+    assert_eq!(browser.cookie(), None, "no session was made for nothing");
+    let fits = browser
+        .visit(&manager, |draft| draft.set("text", "short"))
+        .await
+        .unwrap();
+    assert_eq!(fits, Ok(()));
 }

@@ -116,7 +116,7 @@ async fn p2_different_attributes_of_overlapping_requests_all_survive() {
         let (browser, node) = (browser.clone(), nodes[i % 2].clone());
         requests.spawn(async move {
             browser
-                .visit(&node, |draft| draft.set(format!("a{i}"), 1))
+                .visit(&node, |draft| draft.set(format!("a{i}"), 1).unwrap())
                 .await
                 .unwrap();
         });
@@ -246,7 +246,7 @@ async fn values_survive_the_way_through_the_store() {
     let browser = Browser::default();
     let list = Value::List(vec![Value::Null, Value::Bool(true), Value::F64(0.5)]);
     browser
-        .visit(&node1, |draft| draft.set("list", list.clone()))
+        .visit(&node1, |draft| draft.set("list", list.clone()).unwrap())
         .await
         .unwrap();
     let read = browser

@@ -88,7 +88,7 @@ impl Browser {
     pub(crate) async fn count(&self, node: &SessionManager) -> Result<i64, SessionError> {
         self.visit(node, |draft| {
             let count = draft.value("count").and_then(|v| v.as_i64()).unwrap_or(0) + 1;
-            draft.set("count", count);
+            draft.set("count", count).unwrap();
             count
         })
         .await

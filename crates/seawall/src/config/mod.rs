@@ -8,7 +8,9 @@ use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
-use seawall_session::{Consistency, CookieSettings, SameSite, Secure, SessionSettings};
+use seawall_session::{
+    Consistency, CookieSettings, SameSite, Secure, SessionLimits, SessionSettings,
+};
 use seawall_store::{BatcherSettings, StoreUrl};
 
 use crate::cli::ConfigArgs;
@@ -208,6 +210,12 @@ fn session(raw: &raw::Session) -> SessionSettings {
         },
         sticky_trust: raw.sticky_trust.0,
         cache_capacity: raw.cache_capacity,
+        limits: SessionLimits {
+            attributes: raw.limits.attributes,
+            name: raw.limits.name,
+            value: raw.limits.value,
+            session: raw.limits.session,
+        },
         cookie,
         ..SessionSettings::default()
     }

@@ -44,7 +44,18 @@ pub(super) struct Session {
     pub(super) sticky_trust: Span,
     pub(super) cache_capacity: usize,
     pub(super) sweep_interval: Span,
+    pub(super) limits: Limits,
     pub(super) cookie: Cookie,
+}
+
+/// In bytes, but for `attributes`.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) attributes: usize,
+    pub(super) name: usize,
+    pub(super) value: usize,
+    pub(super) session: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -147,6 +158,17 @@ impl Default for Store {
     }
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attributes: 1_000,
+            name: 255,
+            value: 1_048_576,
+            session: 4_194_304,
+        }
+    }
+}
+
 impl Default for Session {
     fn default() -> Self {
         Self {
@@ -157,6 +179,7 @@ impl Default for Session {
             sticky_trust: Span(Duration::from_secs(1)),
             cache_capacity: 100_000,
             sweep_interval: Span(Duration::from_secs(60)),
+            limits: Limits::default(),
             cookie: Cookie::default(),
         }
     }
@@ -239,7 +262,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 3), ("session", 8), ("nodes", 3), ("balancer", 7)] {
+        for (section, keys) in [("store", 3), ("session", 9), ("nodes", 3), ("balancer", 7)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -18,6 +18,7 @@ fn the_embedded_defaults_are_those_of_the_libraries() {
     assert_eq!(settings.session.idle_timeout, library.idle_timeout);
     assert_eq!(settings.session.sticky_trust, library.sticky_trust);
     assert_eq!(settings.session.cache_capacity, library.cache_capacity);
+    assert_eq!(settings.session.limits, library.limits);
     assert_eq!(
         settings.batcher.patience,
         BatcherSettings::default().patience
