@@ -1,12 +1,15 @@
 //! Real servers for the tests, started on free ports and ended by their process id.
 
+mod browser;
 mod certificates;
+pub mod history;
 mod mariadb;
 mod port;
 mod postgres;
 mod program;
 mod redis;
 
+pub use browser::BrowserState;
 pub use certificates::TestCertificates;
 pub use mariadb::TestMariaDb;
 pub use port::free_port;

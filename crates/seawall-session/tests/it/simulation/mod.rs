@@ -4,15 +4,14 @@
 //! schedule; `=0..100000` runs many.
 
 mod faults;
-mod history;
 mod mutants;
 mod random;
 mod world;
 
 use std::ops::Range;
 
-use history::History;
 use mutants::Mutant;
+use seawall_testing::history::History;
 use world::{SKEW, World};
 
 const SEEDS: Range<u64> = 0..2_000;

@@ -11,6 +11,10 @@ use std::{
 use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
 use seawall_session::{SessionError, SessionHandle, SessionLayer, SessionManager, SessionSettings};
 use seawall_store::{Batcher, BatcherSettings, Clock, SessionStore, Timestamp};
+use seawall_testing::{
+    BrowserState,
+    history::{Action, Claim, Event, History, Outcome, Token},
+};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep},
@@ -19,7 +23,6 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use super::{
     faults::{FaultyStore, Weather},
-    history::{Action, Claim, Event, History, Outcome, Token},
     mutants::{Mutant, MutantStore},
     random::Random,
 };
@@ -49,15 +52,6 @@ struct Node {
     sweeper: AbortHandle,
 }
 
-/// What a browser holds.
-#[derive(Debug, Clone, Default)]
-struct Browser {
-    cookie: Option<String>,
-    token: Option<Token>,
-    /// A cookie from before a rotation.
-    old: Option<(String, Duration)>,
-}
-
 pub(crate) struct World {
     start: Instant,
     random: Random,
@@ -66,7 +60,7 @@ pub(crate) struct World {
     pub(crate) idle_timeout: Duration,
     clocks: Vec<Arc<SkewedClock>>,
     nodes: Mutex<Vec<Arc<Node>>>,
-    browsers: Vec<Mutex<Browser>>,
+    browsers: Vec<Mutex<BrowserState>>,
     next_token: AtomicI64,
     history: Mutex<History>,
 }
@@ -207,12 +201,11 @@ impl World {
             && action != Action::Probe
         {
             let mut browser = self.browsers[browser].lock().unwrap();
-            keep(
+            browser.keep(
                 self.start.elapsed(),
-                &mut browser,
                 before.cookie.as_deref(),
                 action,
-                *got,
+                got.map(|(token, _)| token),
                 set_cookie.as_deref(),
             );
         }
@@ -225,29 +218,6 @@ impl World {
             outcome,
         });
     }
-}
-
-/// What the browser makes of an answer.
-fn keep(
-    now: Duration,
-    browser: &mut Browser,
-    sent: Option<&str>,
-    action: Action,
-    got: Option<(Token, i64)>,
-    set_cookie: Option<&str>,
-) {
-    let Some(set_cookie) = set_cookie else { return };
-    // A late answer must not put an id back that another answer has replaced.
-    if browser.cookie.as_deref() != sent {
-        return;
-    }
-    let pair = set_cookie.split(';').next().unwrap().to_owned();
-    let is_deleted = set_cookie.contains("Max-Age=0");
-    if action == Action::Rotate && !is_deleted {
-        browser.old = browser.cookie.take().map(|old| (old, now));
-    }
-    browser.cookie = (!is_deleted).then_some(pair);
-    browser.token = got.map(|(token, _)| token).filter(|_| !is_deleted);
 }
 
 /// The answer of a node: the session and its count, and the cookie; `None` for an error.
