@@ -10,6 +10,7 @@ mod licenses;
 mod setup;
 mod test;
 mod tidy;
+mod torture;
 
 use clap::Parser;
 
@@ -33,6 +34,12 @@ enum Task {
     },
     /// Check the rules that no compiler knows.
     Tidy,
+    /// Break nodes and stores in every way for a while, and check what the clients saw.
+    Torture {
+        /// Given to the torturer; see --help after the two dashes.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,5 +58,6 @@ fn main() -> anyhow::Result<()> {
             test::run(setup, &arguments)
         }
         Task::Tidy => tidy::run(),
+        Task::Torture { arguments } => torture::run(&arguments),
     }
 }

@@ -68,6 +68,12 @@ impl TestMariaDb {
         mariadb
     }
 
+    /// The server's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of the server's first database.
     #[must_use]
     pub fn url(&self) -> String {

@@ -145,6 +145,12 @@ impl TestPostgres {
         postgres
     }
 
+    /// The server's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of the server's first database.
     #[must_use]
     pub fn url(&self) -> String {
