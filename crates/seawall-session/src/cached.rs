@@ -340,6 +340,24 @@ impl State {
         self.told_access = self.told_access.max(access);
     }
 
+    /// The tip as `node` commits it on top of what is committed.
+    fn tip_to_commit(&self, node: &Arc<str>, now: Timestamp) -> SessionRecord {
+        let tip = (*self.tip).clone();
+        let stored = match &self.committed {
+            Some(committed) => SessionRecord {
+                version: committed.version,
+                last_node: committed.last_node.clone(),
+                writers: committed.writers.clone(),
+                ..tip
+            },
+            None => SessionRecord {
+                version: Version::default(),
+                ..tip
+            },
+        };
+        stored.written_by(node, now)
+    }
+
     fn give_up(&mut self, error: &StoreError) {
         self.discard_tip();
         self.tell_all(|| Verdict::Failed(error.clone()));
@@ -389,10 +407,8 @@ impl PendingCommit for Cached {
             return None;
         }
         let key = self.key.clone();
-        let mut record = (*state.tip).clone();
         let base = state.committed_version();
-        record.version = base.unwrap_or_default().next(self.shared.clock.now());
-        record.last_node = self.shared.node.clone();
+        let record = state.tip_to_commit(&self.shared.node, self.shared.clock.now());
         let record = Arc::new(record);
         let generation = state.tip_generation;
         state.in_flight = Some(InFlight {

@@ -74,9 +74,8 @@ impl SessionManager {
         record: &Arc<SessionRecord>,
     ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
         let id = SessionId::generate();
-        let mut renamed = (**record).clone();
-        renamed.version = record.version.next(self.inner.shared.clock.now());
-        renamed.last_node = self.settings().node.clone();
+        let now = self.inner.shared.clock.now();
+        let mut renamed = record.written_by(&self.settings().node, now);
         renamed.origin.get_or_insert_with(|| key.id.clone());
         let commit = Commit::Rename {
             key: key.clone(),

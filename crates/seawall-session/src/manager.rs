@@ -6,6 +6,7 @@ use http::HeaderValue;
 use quick_cache::sync::Cache;
 use seawall_store::{
     Attributes, Batcher, Clock, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp, Version,
+    Writers,
 };
 
 use crate::{
@@ -266,6 +267,7 @@ impl SessionManager {
             principal: None,
             origin: None,
             last_node: settings.node.clone(),
+            writers: Writers::new(),
             attributes: Attributes::new(),
         }
     }

@@ -94,6 +94,7 @@ mod tests {
             principal: None,
             origin: None,
             last_node: "node1".into(),
+            writers: crate::Writers::new(),
             attributes: Attributes::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! How attributes become the bytes of the `map` column, and come back.
 //!
-//! Layout: one format byte, then MessagePack. Format 1 is a MessagePack map from attribute name to
-//! a *bin* that holds the value, itself MessagePack. Each value stands in its own bin, so one that
+//! Layout: one format byte, then MessagePack. Format 1 is a MessagePack map from node to the last
+//! version that it wrote (see [`Writers`]), and another from attribute name to a *bin* that holds
+//! the value, itself MessagePack. Each value stands in its own bin, so one that
 //! cannot be read is kept as [`Value::Opaque`] and the others are unharmed (P7).
 //! MessagePack: <https://github.com/msgpack/msgpack/blob/master/spec.md>.
 
@@ -9,7 +10,10 @@ use std::{io::Cursor, sync::Arc};
 
 use rmp::{decode, encode};
 
-use crate::{record::Attributes, value::Value};
+use crate::{
+    record::{Attributes, SessionRecord, Version, Writers},
+    value::Value,
+};
 
 /// The format byte of the encoding described above.
 pub const FORMAT_NATIVE: u8 = 1;
@@ -28,11 +32,27 @@ pub enum DecodeError {
     Damaged(usize),
 }
 
-/// Encodes attributes in the native format.
+/// What the `map` column holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contents {
+    /// What other nodes than the last one wrote before.
+    pub writers: Writers,
+    /// What the application keeps in the session.
+    pub attributes: Attributes,
+}
+
+/// Encodes what the `map` column holds, in the native format.
 #[must_use]
-pub fn encode(attributes: &Attributes) -> Vec<u8> {
+pub fn encode(record: &SessionRecord) -> Vec<u8> {
+    let (writers, attributes) = (&record.writers, &record.attributes);
     let mut bytes = Vec::with_capacity(16 + attributes.len() * 32);
     bytes.push(FORMAT_NATIVE);
+    let count = u32::try_from(writers.len()).expect("few writers are remembered");
+    encode::write_map_len(&mut bytes, count).expect(VEC);
+    for (node, version) in writers {
+        encode::write_str(&mut bytes, node).expect(VEC);
+        encode::write_sint(&mut bytes, version.as_i64()).expect(VEC);
+    }
     let count = u32::try_from(attributes.len()).expect("a session has fewer than 2^32 attributes");
     encode::write_map_len(&mut bytes, count).expect(VEC);
     for (name, value) in attributes {
@@ -50,14 +70,14 @@ pub fn encode(attributes: &Attributes) -> Vec<u8> {
 
 const VEC: &str = "writing to a Vec cannot fail";
 
-/// Decodes attributes. Empty bytes are no attributes.
+/// Decodes what the `map` column holds. Empty bytes are no attributes.
 ///
 /// # Errors
 /// [`DecodeError`] when the frame is damaged or of an unknown format. A damaged *value* is no
 /// error: it becomes [`Value::Opaque`].
-pub fn decode(bytes: &[u8]) -> Result<Attributes, DecodeError> {
+pub fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
     match bytes.first() {
-        None => return Ok(Attributes::new()),
+        None => return Ok(Contents::default()),
         Some(&FORMAT_NATIVE) => {}
         Some(&format) => return Err(DecodeError::Format(format)),
     }
@@ -65,15 +85,18 @@ pub fn decode(bytes: &[u8]) -> Result<Attributes, DecodeError> {
         cursor: Cursor::new(bytes),
     };
     reader.cursor.set_position(1);
-    let count = reader.map_len()?;
-    let mut attributes = Attributes::new();
-    for _ in 0..count {
+    let mut contents = Contents::default();
+    for _ in 0..reader.map_len()? {
+        let node = reader.text()?;
+        contents.writers.insert(node, reader.version()?);
+    }
+    for _ in 0..reader.map_len()? {
         let name = reader.text()?;
         let value = reader.bin()?;
-        attributes.insert(name, decode_value(value));
+        contents.attributes.insert(name, decode_value(value));
     }
     if reader.position() == bytes.len() {
-        Ok(attributes)
+        Ok(contents)
     } else {
         Err(reader.damaged())
     }
@@ -115,6 +138,11 @@ impl<'a> Reader<'a> {
             .map_err(|_| self.damaged())
     }
 
+    fn version(&mut self) -> Result<Version, DecodeError> {
+        let version = decode::read_int(&mut self.cursor).map_err(|_| self.damaged())?;
+        Ok(Version::from_i64(version))
+    }
+
     fn bin(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = decode::read_bin_len(&mut self.cursor).map_err(|_| self.damaged())?;
         self.take(len)
@@ -134,11 +162,28 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Timestamp;
+
+    fn record(writers: Writers, attributes: Attributes) -> SessionRecord {
+        SessionRecord {
+            version: Version::from_i64(5),
+            created_at: Timestamp::from_millis(1),
+            last_access: Timestamp::from_millis(1),
+            idle_timeout: None,
+            expiry_slack: Duration::ZERO,
+            deadline: None,
+            principal: None,
+            origin: None,
+            last_node: "node1".into(),
+            writers,
+            attributes,
+        }
+    }
 
     fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -167,9 +212,16 @@ mod tests {
         }
 
         #[test]
-        fn attributes_come_back(map in proptest::collection::btree_map(".{0,20}", values(), 0..8)) {
+        fn contents_come_back(
+            map in proptest::collection::btree_map(".{0,20}", values(), 0..8),
+            nodes in proptest::collection::btree_map("[a-z]{1,9}", any::<i64>(), 0..4),
+        ) {
             let attributes: Attributes = map.into_iter().map(|(k, v)| (Arc::from(k), v)).collect();
-            prop_assert_eq!(decode(&encode(&attributes)).unwrap(), attributes);
+            let named = |(node, version): (String, i64)| (Arc::from(node), Version::from_i64(version));
+            let record = record(nodes.into_iter().map(named).collect(), attributes);
+            let contents = decode(&encode(&record)).unwrap();
+            prop_assert_eq!(contents.writers, record.writers);
+            prop_assert_eq!(contents.attributes, record.attributes);
         }
 
         #[test]
@@ -188,14 +240,15 @@ mod tests {
             (Arc::from("a"), Value::from(1)),
             (Arc::from("b"), Value::from(2)),
         ]);
-        let mut bytes = encode(&good);
+        let mut bytes = encode(&record(Writers::new(), good));
         let last = bytes.len() - 1;
         bytes[last] = 0xc1; // never used in MessagePack
         let decoded = decode(&bytes).unwrap();
+        let decoded = decoded.attributes;
         assert_eq!(decoded["a"], Value::I64(1));
         assert_eq!(decoded["b"], Value::Opaque(Arc::from(&[0xc1][..])));
         assert_eq!(
-            encode(&decoded),
+            encode(&record(Writers::new(), decoded)),
             bytes,
             "what cannot be read is kept byte for byte"
         );
@@ -203,11 +256,14 @@ mod tests {
 
     #[test]
     fn damage_and_unknown_formats_are_named() {
-        assert_eq!(decode(&[]), Ok(Attributes::new()));
+        assert_eq!(decode(&[]), Ok(Contents::default()));
         assert_eq!(decode(&[9, 0x80]), Err(DecodeError::Format(9)));
-        assert!(matches!(decode(&[1, 0x81]), Err(DecodeError::Damaged(_))));
         assert!(matches!(
-            decode(&[1, 0x80, 0]),
+            decode(&[1, 0x80, 0x81]),
+            Err(DecodeError::Damaged(_))
+        ));
+        assert!(matches!(
+            decode(&[1, 0x80, 0x80, 0]),
             Err(DecodeError::Damaged(_))
         ));
     }

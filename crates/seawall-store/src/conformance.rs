@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Attributes, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
-    Timestamp, Value, Version,
+    Timestamp, Value, Version, Writers,
 };
 
 /// Runs the suite. `open` gives a new connection to the same database each time.
@@ -53,6 +53,7 @@ fn record(version: i64) -> SessionRecord {
         principal: None,
         origin: None,
         last_node: "node1".into(),
+        writers: Writers::from([("node0".into(), Version::from_i64(3))]),
         attributes: Attributes::from([("count".into(), Value::I64(version))]),
     }
 }

@@ -42,7 +42,7 @@ pub use batcher::{Batcher, BatcherSettings, PendingCommit};
 pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use key::SessionKey;
-pub use record::{Attributes, SessionRecord, Version};
+pub use record::{Attributes, SessionRecord, Version, Writers};
 pub use store::{
     BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
     StoreError,

@@ -60,11 +60,58 @@ pub struct SessionRecord {
     pub origin: Option<Arc<str>>,
     /// The node that wrote the session last.
     pub last_node: Arc<str>,
+    /// What other nodes than the last one wrote before.
+    pub writers: Writers,
     /// What the application keeps in the session.
     pub attributes: Attributes,
 }
 
+/// The last version that each node wrote, of nodes that are not the last to write.
+///
+/// By this a node whose commit was cut off can tell, even after others have written, whether it
+/// took effect: a node has one commit of a session under way at a time.
+pub type Writers = BTreeMap<Arc<str>, Version>;
+
+/// The most nodes that are remembered; beyond that the earliest writers are forgotten.
+pub const WRITER_LIMIT: usize = 16;
+
 impl SessionRecord {
+    /// The record as `node` commits it on top of what is stored, which is this.
+    #[must_use]
+    pub fn written_by(&self, node: &Arc<str>, now: Timestamp) -> Self {
+        let mut written = self.clone();
+        if written.version > Version::default() && written.last_node != *node {
+            written.writers.insert(self.last_node.clone(), self.version);
+        }
+        written.writers.remove(node);
+        while written.writers.len() > WRITER_LIMIT {
+            let earliest = written.writers.iter().min_by_key(|(_, version)| **version);
+            let Some(node) = earliest.map(|(node, _)| node.clone()) else {
+                break;
+            };
+            written.writers.remove(&node);
+        }
+        written.version = self.version.next(now);
+        written.last_node = node.clone();
+        written
+    }
+
+    /// Whether this stored record builds on `commit`, or is it. `None` when that cannot be told.
+    #[must_use]
+    pub fn includes(&self, commit: &Self) -> Option<bool> {
+        if self.version <= commit.version {
+            let is_it = self.version == commit.version && self.last_node == commit.last_node;
+            return Some(is_it);
+        }
+        match self.writers.get(&commit.last_node) {
+            // Somebody else with this name has written.
+            _ if self.last_node == commit.last_node => None,
+            Some(version) => Some(*version == commit.version),
+            None if self.writers.len() < WRITER_LIMIT => Some(false),
+            None => None,
+        }
+    }
+
     /// When the store may treat the session as expired; `None` when it never does.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {

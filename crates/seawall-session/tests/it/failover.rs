@@ -1,4 +1,4 @@
-//! A PostgreSQL primary that is killed under load, and a standby that takes its place (P6).
+//! PostgreSQL that is killed under load, and comes back, or is replaced by its standby (P6).
 
 use std::{
     sync::{
@@ -19,6 +19,7 @@ use tokio::{
 use crate::support::{Browser, settings};
 
 const CLIENTS: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the clients counted.
 #[derive(Default)]
@@ -28,14 +29,64 @@ struct Tally {
     is_over: AtomicBool,
 }
 
-async fn node(url: &str, name: &str) -> SessionManager {
+async fn node(url: &str, name: &str, patience: Duration) -> SessionManager {
     let store = url.parse::<StoreUrl>().unwrap().open().await.unwrap();
-    let patience = BatcherSettings {
-        patience: Duration::from_secs(30),
+    let batching = BatcherSettings {
+        patience,
         ..BatcherSettings::default()
     };
-    let batcher = Batcher::spawn(store, &patience);
+    let batcher = Batcher::spawn(store, &batching);
     SessionManager::new(batcher, Arc::new(SystemClock), settings(name)).unwrap()
+}
+
+/// Clients that count one session on two nodes, until they are told to stop.
+struct Load {
+    nodes: [SessionManager; 2],
+    browser: Browser,
+    tally: Arc<Tally>,
+    clients: JoinSet<Duration>,
+}
+
+impl Load {
+    async fn start(url: &str, patience: Duration) -> Self {
+        let nodes = [
+            node(url, "node1", patience).await,
+            node(url, "node2", patience).await,
+        ];
+        let (browser, tally) = (Browser::default(), Arc::new(Tally::default()));
+        browser.count(&nodes[0]).await.unwrap();
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            let browser = Browser::with_cookie(browser.cookie());
+            clients.spawn(visit(nodes[client % 2].clone(), browser, tally.clone()));
+        }
+        sleep(Duration::from_secs(1)).await;
+        Self {
+            nodes,
+            browser,
+            tally,
+            clients,
+        }
+    }
+
+    fn acknowledged(&self) -> i64 {
+        self.tally.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Stops, and sees that every acknowledged increment counts. The longest wait, and how many
+    /// requests had an error.
+    async fn stop(self) -> (Duration, i64) {
+        self.tally.is_over.store(true, Ordering::Relaxed);
+        let longest = self.clients.join_all().await.into_iter().max().unwrap();
+        let acknowledged = self.tally.acknowledged.load(Ordering::Relaxed);
+        let unknown = self.tally.unknown.load(Ordering::Relaxed);
+        let count = self.browser.read(&self.nodes[1]).await.unwrap().unwrap() - 1;
+        assert!(
+            (acknowledged..=acknowledged + unknown).contains(&count),
+            "{acknowledged} acknowledged, {unknown} unknown, counted {count}, longest wait {longest:?}"
+        );
+        (longest, unknown)
+    }
 }
 
 /// Counts until it is over; the longest wait for an answer.
@@ -53,21 +104,56 @@ async fn visit(node: SessionManager, browser: Browser, tally: Arc<Tally>) -> Dur
     longest
 }
 
+/// Kills the server for a while; gives how long it took until service was back after its return.
+async fn outage(mut server: TestPostgres, load: &Load, time: Duration) -> (TestPostgres, Duration) {
+    server.kill();
+    sleep(time).await;
+    let server = tokio::task::spawn_blocking(move || {
+        server.start_again();
+        server
+    });
+    let server = server.await.unwrap();
+    let (returned, before) = (Instant::now(), load.acknowledged());
+    while load.acknowledged() == before {
+        sleep(Duration::from_millis(5)).await;
+    }
+    (server, returned.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_seconds_without_postgresql_are_a_wait() {
+    let server = TestPostgres::start();
+    let load = Load::start(&server.url(), PATIENCE).await;
+    let (_server, _) = outage(server, &load, Duration::from_secs(3)).await;
+    sleep(Duration::from_secs(1)).await;
+    let (longest, errors) = load.stop().await;
+    assert_eq!(errors, 0, "longest wait {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_longer_outage_is_an_error_after_the_patience() {
+    let server = TestPostgres::start();
+    let load = Load::start(&server.url(), PATIENCE).await;
+    let (_server, back) = outage(server, &load, Duration::from_secs(12)).await;
+    sleep(Duration::from_secs(1)).await;
+    let (longest, errors) = load.stop().await;
+    assert!(errors > 0, "nobody was told");
+    assert!(
+        longest < PATIENCE + Duration::from_secs(4),
+        "somebody waited {longest:?}"
+    );
+    assert!(
+        back < Duration::from_secs(2),
+        "service came back after {back:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_standby_has_every_acknowledged_write() {
     let mut primary = TestPostgres::start();
     let standby = TestPostgres::start_standby(&primary);
-    let url = primary.url_with(&standby);
-    let nodes = [node(&url, "node1").await, node(&url, "node2").await];
-    let (browser, tally) = (Browser::default(), Arc::new(Tally::default()));
-    browser.count(&nodes[0]).await.unwrap();
-    let mut clients = JoinSet::new();
-    for client in 0..CLIENTS {
-        let browser = Browser::with_cookie(browser.cookie());
-        clients.spawn(visit(nodes[client % 2].clone(), browser, tally.clone()));
-    }
-    sleep(Duration::from_secs(1)).await;
-    let before = tally.acknowledged.load(Ordering::Relaxed);
+    let load = Load::start(&primary.url_with(&standby), 6 * PATIENCE).await;
+    let before = load.acknowledged();
     let standby = tokio::task::spawn_blocking(move || {
         primary.kill();
         standby.promote();
@@ -75,18 +161,9 @@ async fn a_promoted_standby_has_every_acknowledged_write() {
     });
     let _standby = standby.await.unwrap();
     sleep(Duration::from_secs(3)).await;
-    tally.is_over.store(true, Ordering::Relaxed);
-    let gap = clients.join_all().await.into_iter().max().unwrap();
-    let acknowledged = tally.acknowledged.load(Ordering::Relaxed);
-    let unknown = tally.unknown.load(Ordering::Relaxed);
-    let count = browser.read(&nodes[1]).await.unwrap().unwrap() - 1;
-    println!("{acknowledged} acknowledged, {unknown} unknown, longest wait {gap:.1?}");
     assert!(
-        before > 0 && acknowledged > before,
-        "it went on after the failover"
+        before > 0 && load.acknowledged() > before,
+        "it did not go on"
     );
-    assert!(
-        (acknowledged..=acknowledged + unknown).contains(&count),
-        "{acknowledged} acknowledged, {unknown} unknown, counted {count}"
-    );
+    load.stop().await;
 }

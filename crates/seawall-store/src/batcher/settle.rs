@@ -7,9 +7,9 @@ use crate::{
 
 /// Settles a commit from the outcome of its *last* try, where an earlier one may have taken effect.
 ///
-/// The row tells: our version with our node's name in it is our work. A lower version means that
-/// no try took effect. After a higher one nobody can tell, and the request gets an error rather
-/// than being done twice.
+/// The row tells: it names the last version that each node wrote (see
+/// [`SessionRecord::includes`](crate::SessionRecord::includes)). Where it cannot tell, the request
+/// gets an error rather than being done twice.
 pub(super) async fn settle(
     store: &dyn SessionStore,
     commit: &Commit,
@@ -21,11 +21,10 @@ pub(super) async fn settle(
         | (Commit::Delete { .. }, CommitOutcome::Missing) => Ok(CommitOutcome::Done),
         (Commit::Update { key, record, .. }, CommitOutcome::Conflict) => {
             match read(store, key.clone()).await? {
-                ReadOutcome::Found(row) if row.version < record.version => Ok(outcome),
-                ReadOutcome::Found(row) if row.version == record.version => {
-                    let ours = row.last_node == record.last_node;
-                    Ok(if ours { CommitOutcome::Done } else { outcome })
+                ReadOutcome::Found(row) if row.includes(record) == Some(true) => {
+                    Ok(CommitOutcome::Done)
                 }
+                ReadOutcome::Found(row) if row.includes(record) == Some(false) => Ok(outcome),
                 ReadOutcome::Missing => Ok(CommitOutcome::Missing),
                 _ => Err(StoreError::Ambiguous {
                     store: store.description().into(),

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{sync::Semaphore, time::Instant};
@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     key::SessionKey,
     memory::MemoryStore,
-    record::{SessionRecord, Version},
+    record::{SessionRecord, Version, WRITER_LIMIT},
     store::{BoxFuture, Expired, SessionSummary},
 };
 
@@ -24,6 +24,8 @@ struct Faulty {
     faults: Mutex<Vec<Fault>>,
     batches: Mutex<Vec<usize>>,
     tries: AtomicUsize,
+    /// Whether those who overwrite say who wrote before.
+    keeps_writers: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +46,7 @@ impl Faulty {
             faults: Mutex::new(faults.to_vec()),
             batches: Mutex::default(),
             tries: AtomicUsize::new(0),
+            keeps_writers: AtomicBool::new(true),
         })
     }
 
@@ -51,9 +54,12 @@ impl Faulty {
         let Commit::Update { key, record, .. } = commit else {
             return;
         };
-        let mut later = (**record).clone();
-        later.version = record.version.next(Timestamp::default());
-        later.last_node = "other".into();
+        let mut later = record.written_by(&"other".into(), Timestamp::default());
+        if !self.keeps_writers.load(Ordering::SeqCst) {
+            later.writers = (0..WRITER_LIMIT)
+                .map(|node| (format!("late{node}").into(), later.version))
+                .collect();
+        }
         let update = Commit::Update {
             key: key.clone(),
             expected: record.version,
@@ -148,6 +154,7 @@ fn record(version: i64) -> Arc<SessionRecord> {
         principal: None,
         origin: None,
         last_node: "node1".into(),
+        writers: crate::Writers::new(),
         attributes: crate::Attributes::new(),
     })
 }
@@ -221,15 +228,33 @@ async fn a_lost_answer_is_settled_by_reading_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
+async fn what_others_built_on_is_told_from_what_never_took_effect() {
     let store = Faulty::new(9, &[]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     batcher.commit(create("a")).await.unwrap();
-    store
-        .faults
-        .lock()
-        .unwrap()
-        .push(Fault::AnswerLostThenOverwritten);
+    let fail = |fault| store.faults.lock().unwrap().push(fault);
+    fail(Fault::AnswerLostThenOverwritten);
+    assert_eq!(
+        batcher.commit(update("a", 1, 7)).await.unwrap(),
+        CommitOutcome::Done
+    );
+    fail(Fault::RequestLost);
+    let outcome = batcher.commit(update("a", 1, 6)).await.unwrap();
+    assert_eq!(
+        outcome,
+        CommitOutcome::Conflict,
+        "version 7 is this node's, 6 is not"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
+    let store = Faulty::new(9, &[]);
+    store.keeps_writers.store(false, Ordering::SeqCst);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    batcher.commit(create("a")).await.unwrap();
+    let fail = |fault| store.faults.lock().unwrap().push(fault);
+    fail(Fault::AnswerLostThenOverwritten);
     let result = batcher.commit(update("a", 1, 7)).await;
     assert!(
         matches!(result, Err(StoreError::Ambiguous { .. })),

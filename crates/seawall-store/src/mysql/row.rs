@@ -12,7 +12,7 @@ use crate::{
     codec,
     columns::{self, StoredTimes},
     key::SessionKey,
-    record::{Attributes, SessionRecord, Version},
+    record::{Attributes, SessionRecord, Version, Writers},
     store::{Expired, ReadOutcome, SessionSummary},
 };
 
@@ -108,13 +108,21 @@ impl<'a> WrittenRow<'a> {
             bucket: columns::bucket_column(expiry),
             principal: record.principal.as_deref(),
             node: &record.last_node,
-            map: BASE64_STANDARD.encode(codec::encode(&record.attributes)),
+            map: BASE64_STANDARD.encode(codec::encode(record)),
         }
     }
 
     /// How many bytes of a batch the row takes, about.
     pub(super) fn size(&self) -> usize {
         self.map.len() + 512
+    }
+}
+
+fn with(record: SessionRecord, contents: codec::Contents) -> SessionRecord {
+    SessionRecord {
+        writers: contents.writers,
+        attributes: contents.attributes,
+        ..record
     }
 }
 
@@ -180,10 +188,7 @@ impl Columns {
             return Ok(ReadOutcome::Current { last_access });
         }
         match codec::decode(&map.unwrap_or_default()) {
-            Ok(attributes) => Ok(ReadOutcome::Found(Box::new(SessionRecord {
-                attributes,
-                ..record
-            }))),
+            Ok(contents) => Ok(ReadOutcome::Found(Box::new(with(record, contents)))),
             Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
         }
     }
@@ -191,13 +196,10 @@ impl Columns {
     pub(super) fn expired(&mut self) -> Result<Expired, Failure> {
         let record = self.record()?;
         let map: Option<Vec<u8>> = self.next()?;
-        let attributes = codec::decode(&map.unwrap_or_default()).ok();
+        let contents = codec::decode(&map.unwrap_or_default()).ok();
         Ok(Expired {
             key: self.key()?,
-            record: attributes.map(|attributes| SessionRecord {
-                attributes,
-                ..record
-            }),
+            record: contents.map(|contents| with(record, contents)),
         })
     }
 
@@ -218,7 +220,7 @@ impl Columns {
         })
     }
 
-    /// A record, as yet without its attributes.
+    /// A record, as yet without its contents.
     fn record(&mut self) -> Result<SessionRecord, Failure> {
         let version = Version::from_i64(self.number()?);
         let (created_at, last_access) = (self.time()?, self.time()?);
@@ -233,6 +235,7 @@ impl Columns {
             principal: self.next::<String>()?.map(Arc::from),
             last_node: self.text()?,
             origin: self.next::<String>()?.map(Arc::from),
+            writers: Writers::new(),
             attributes: Attributes::new(),
         })
     }

@@ -76,7 +76,7 @@ impl<'a> Written<'a> {
         self.deadlines.push(deadline);
         self.nodes.push(&row.last_node);
         self.principals.push(row.principal.as_deref());
-        self.maps.push(codec::encode(&row.attributes));
+        self.maps.push(codec::encode(row));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -26,7 +26,7 @@ pub(super) fn outcome(row: &Row) -> Result<ReadOutcome, Failure> {
         });
     };
     match codec::decode(map) {
-        Ok(attributes) => Ok(ReadOutcome::Found(Box::new(record(row, attributes)?))),
+        Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(row, contents)?))),
         Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn outcome(row: &Row) -> Result<ReadOutcome, Failure> {
 pub(super) fn expired(row: &Row) -> Result<Expired, Failure> {
     let map: Option<&[u8]> = row.try_get("map")?;
     let record = match codec::decode(map.unwrap_or_default()) {
-        Ok(attributes) => Some(record(row, attributes)?),
+        Ok(contents) => Some(record(row, contents)?),
         Err(_) => None,
     };
     Ok(Expired {
@@ -60,7 +60,7 @@ fn key(row: &Row) -> Result<SessionKey, Failure> {
     })
 }
 
-fn record(row: &Row, attributes: crate::record::Attributes) -> Result<SessionRecord, Failure> {
+fn record(row: &Row, contents: codec::Contents) -> Result<SessionRecord, Failure> {
     let last_access = time(row, "accesstime")?;
     let idle_millis = number(row, "maxinterval")?.unwrap_or(-1);
     let idle_timeout = u64::try_from(idle_millis).ok().filter(|&millis| millis > 0);
@@ -77,7 +77,8 @@ fn record(row: &Row, attributes: crate::record::Attributes) -> Result<SessionRec
         principal: row.try_get::<_, Option<&str>>("principal")?.map(Arc::from),
         origin: row.try_get::<_, Option<&str>>("origin")?.map(Arc::from),
         last_node: text(row, "lastnode")?,
-        attributes,
+        writers: contents.writers,
+        attributes: contents.attributes,
     })
 }
 

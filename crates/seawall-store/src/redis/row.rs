@@ -9,7 +9,7 @@ use crate::{
     clock::{Timestamp, millis},
     codec,
     key::SessionKey,
-    record::{Attributes, SessionRecord, Version},
+    record::{SessionRecord, Version},
     store::{Expired, ReadOutcome, SessionSummary},
 };
 
@@ -41,7 +41,7 @@ pub(super) fn push_record(arguments: &mut ScriptInvocation<'_>, record: &Session
         .arg(record.principal.as_deref().unwrap_or_default())
         .arg(record.origin.as_deref().unwrap_or_default())
         .arg(&*record.last_node)
-        .arg(codec::encode(&record.attributes));
+        .arg(codec::encode(record));
 }
 
 /// The key from which a session is on its way here, from another partition.
@@ -64,7 +64,7 @@ pub(super) fn outcome(columns: Option<Columns>) -> Result<ReadOutcome, Failure> 
     }
     let (columns, map) = split_map(&columns)?;
     match codec::decode(map) {
-        Ok(attributes) => Ok(ReadOutcome::Found(Box::new(record(columns, attributes)?))),
+        Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(columns, contents)?))),
         Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn expired(columns: &[Column]) -> Result<Expired, Failure> {
     let (member, columns) = columns.split_first().ok_or(SHORT)?;
     let (columns, map) = split_map(columns)?;
     let record = match codec::decode(map) {
-        Ok(attributes) => Some(record(columns, attributes)?),
+        Ok(contents) => Some(record(columns, contents)?),
         Err(_) => None,
     };
     Ok(Expired {
@@ -101,7 +101,7 @@ fn split_map(columns: &[Column]) -> Result<(&[Column], &[u8]), Failure> {
     Ok((columns, map.as_deref().unwrap_or_default()))
 }
 
-fn record(columns: &[Column], attributes: Attributes) -> Result<SessionRecord, Failure> {
+fn record(columns: &[Column], contents: codec::Contents) -> Result<SessionRecord, Failure> {
     let [
         version,
         created,
@@ -128,7 +128,8 @@ fn record(columns: &[Column], attributes: Attributes) -> Result<SessionRecord, F
         principal: name(principal)?.map(Arc::from),
         origin: name(origin)?.map(Arc::from),
         last_node: text(node)?.into(),
-        attributes,
+        writers: contents.writers,
+        attributes: contents.attributes,
     })
 }
 

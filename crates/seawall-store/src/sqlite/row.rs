@@ -32,12 +32,13 @@ pub(super) fn stored_times(row: &Row<'_>) -> rusqlite::Result<StoredTimes> {
 /// Why the row cannot be read.
 pub(super) fn record(row: &Row<'_>) -> Result<SessionRecord, Arc<str>> {
     let columns = Columns::read(row).map_err(|error| Arc::from(error.to_string()))?;
-    let attributes = match row.get_ref(8) {
+    let contents = match row.get_ref(8) {
         Ok(ValueRef::Null) => Ok(codec::decode(&[])),
         Ok(ValueRef::Blob(map)) => Ok(codec::decode(map)),
         Ok(other) => Err(format!("the column map holds {}", other.data_type())),
         Err(error) => Err(error.to_string()),
     };
+    let contents = contents?.map_err(|error| Arc::from(error.to_string()))?;
     Ok(SessionRecord {
         version: Version::from_i64(columns.version),
         created_at: Timestamp::from_millis(columns.created_at),
@@ -48,11 +49,12 @@ pub(super) fn record(row: &Row<'_>) -> Result<SessionRecord, Arc<str>> {
         principal: columns.principal,
         origin: columns.origin,
         last_node: columns.last_node,
-        attributes: attributes?.map_err(|error| Arc::from(error.to_string()))?,
+        writers: contents.writers,
+        attributes: contents.attributes,
     })
 }
 
-/// The columns of a row beside the key and the attributes.
+/// The columns of a row beside the key and the contents.
 struct Columns {
     version: i64,
     created_at: i64,

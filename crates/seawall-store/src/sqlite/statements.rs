@@ -317,7 +317,7 @@ impl Encoded {
         let map = match &commit {
             Commit::Create { record, .. }
             | Commit::Rename { record, .. }
-            | Commit::Update { record, .. } => codec::encode(&record.attributes),
+            | Commit::Update { record, .. } => codec::encode(record),
             Commit::Delete { .. } | Commit::Touch { .. } => Vec::new(),
         };
         Self { commit, map }

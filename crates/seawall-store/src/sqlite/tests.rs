@@ -27,6 +27,7 @@ fn create(id: &str) -> Commit {
         principal: None,
         origin: None,
         last_node: "node1".into(),
+        writers: crate::Writers::new(),
         attributes: Attributes::new(),
     };
     Commit::Create {

@@ -30,6 +30,7 @@ pub(crate) fn create(id: &str) -> Commit {
         principal: None,
         origin: None,
         last_node: "node1".into(),
+        writers: seawall_store::Writers::new(),
         attributes: Attributes::new(),
     };
     Commit::Create {
