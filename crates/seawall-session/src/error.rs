@@ -45,7 +45,9 @@ impl SessionError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Ended => StatusCode::CONFLICT,
+            Self::Ended | Self::Limit(LimitExceeded::SessionsOfPrincipal { .. }) => {
+                StatusCode::CONFLICT
+            }
             Self::Limit(_) | Self::NoLayer | Self::Value { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

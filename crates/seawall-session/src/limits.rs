@@ -61,6 +61,12 @@ pub enum LimitExceeded {
     /// A principal that cannot be stored.
     #[error("the principal must have 1 to {PRINCIPAL_LIMIT} bytes and no NUL")]
     Principal,
+    /// A principal with too many sessions.
+    #[error("there are {limit} sessions of this principal already; end one of them first")]
+    SessionsOfPrincipal {
+        /// How many there may be.
+        limit: usize,
+    },
     /// A session that would be too large.
     #[error(
         "session attribute {name:?}: the session would take {size} bytes, more than {limit}; keep \

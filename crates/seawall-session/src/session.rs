@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use seawall_store::{ChangeSet, SessionRecord, Timestamp, Value, ValueError};
+use seawall_store::{ChangeSet, SessionKey, SessionRecord, Timestamp, Value, ValueError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -88,6 +88,17 @@ impl Session {
             .found
             .as_ref()
             .map(|found| found.cached.id.clone())
+    }
+
+    pub(crate) fn manager(&self) -> &SessionManager {
+        &self.manager
+    }
+
+    /// The session's key in the store; `None` when there is no session.
+    #[must_use]
+    pub fn key(&self) -> Option<SessionKey> {
+        let inner = self.lock();
+        inner.found.as_ref().map(|found| found.cached.key.clone())
     }
 
     /// When the session was made.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cookie::CookieSettings, limits::SessionLimits};
+use crate::{cookie::CookieSettings, limits::SessionLimits, principals::PrincipalLimit};
 
 /// The longest that an access may stay untold to the store, by default.
 const TOUCH_INTERVAL_LIMIT: Duration = Duration::from_secs(60);
@@ -45,6 +45,8 @@ pub struct SessionSettings {
     pub cache_capacity: usize,
     /// How often a request starts over when other nodes write the same session.
     pub attempt_limit: u32,
+    /// How many sessions a principal may have; `None` for any number.
+    pub principal_limit: Option<PrincipalLimit>,
     /// How much a session may hold.
     pub limits: SessionLimits,
     /// The session cookie.
@@ -64,6 +66,7 @@ impl Default for SessionSettings {
             sticky_trust: Duration::from_secs(1),
             cache_capacity: 100_000,
             attempt_limit: 1_000,
+            principal_limit: None,
             limits: SessionLimits::default(),
             cookie: CookieSettings::default(),
         }

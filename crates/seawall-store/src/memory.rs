@@ -91,6 +91,7 @@ impl SessionStore for MemoryStore {
             .filter(|(_, record)| !record.is_expired(now))
             .map(|(key, record)| SessionSummary {
                 key: key.clone(),
+                origin: record.origin.clone(),
                 created_at: record.created_at,
                 last_access: record.last_access,
                 last_node: record.last_node.clone(),

@@ -123,6 +123,17 @@ pub enum Commit {
     },
 }
 
+impl SessionSummary {
+    /// Deletes this session, even if it moves to another id in the meantime.
+    #[must_use]
+    pub fn deletion(&self) -> Commit {
+        Commit::Delete {
+            key: self.key.clone(),
+            origin: self.origin.clone().unwrap_or_else(|| self.key.id.clone()),
+        }
+    }
+}
+
 impl Commit {
     /// Deletes a session that had no other id before.
     #[must_use]
@@ -171,6 +182,8 @@ pub struct Expired {
 pub struct SessionSummary {
     /// Which session.
     pub key: SessionKey,
+    /// The first id that it had, if that is another.
+    pub origin: Option<Arc<str>>,
     /// When the session was made.
     pub created_at: Timestamp,
     /// When a request last used the session, as far as the store was told.

@@ -31,8 +31,7 @@ async fn read(session: Session, Path(name): Path<String>) -> Result<String, Sess
 }
 
 async fn log_in(session: Session) -> Result<(), SessionError> {
-    session.set_principal(Some("user:42".into()))?;
-    session.rotate_id().await
+    session.log_in("user:42").await
 }
 
 async fn log_out(session: Session) -> Result<(), SessionError> {

@@ -5,6 +5,7 @@ mod expiry;
 mod failover;
 mod increments;
 mod layer;
+mod principals;
 mod promises;
 mod simulation;
 mod support;

@@ -209,6 +209,7 @@ impl Columns {
             created_at: self.time()?,
             last_access: self.time()?,
             last_node: self.text()?,
+            origin: self.next::<String>()?.map(Arc::from),
         })
     }
 

@@ -141,7 +141,7 @@ pub(super) const REBUCKET: &str = "UPDATE JettySessions \
 
 /// Takes a principal, and now.
 pub(super) const LIST: &str = "SELECT sessionId, contextPath, virtualHost, createTime, accessTime, \
-    lastNode FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
+    lastNode, origin FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
     ORDER BY accessTime DESC LIMIT 10000";
 
 pub(super) const COUNT: &str = "SELECT COUNT(*) FROM JettySessions";

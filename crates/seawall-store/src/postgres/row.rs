@@ -46,6 +46,7 @@ pub(super) fn expired(row: &Row) -> Result<Expired, Failure> {
 pub(super) fn summary(row: &Row) -> Result<SessionSummary, Failure> {
     Ok(SessionSummary {
         key: key(row)?,
+        origin: origin(row)?,
         created_at: time(row, "createtime")?,
         last_access: time(row, "accesstime")?,
         last_node: text(row, "lastnode")?,
@@ -75,11 +76,15 @@ fn record(row: &Row, contents: codec::Contents) -> Result<SessionRecord, Failure
         expiry_slack: Duration::from_millis(u64::try_from(slack).unwrap_or(0)),
         deadline: number(row, "deadline")?.map(Timestamp::from_millis),
         principal: row.try_get::<_, Option<&str>>("principal")?.map(Arc::from),
-        origin: row.try_get::<_, Option<&str>>("origin")?.map(Arc::from),
+        origin: origin(row)?,
         last_node: text(row, "lastnode")?,
         writers: contents.writers,
         attributes: contents.attributes,
     })
+}
+
+fn origin(row: &Row) -> Result<Option<Arc<str>>, Failure> {
+    Ok(row.try_get::<_, Option<&str>>("origin")?.map(Arc::from))
 }
 
 fn number(row: &Row, column: &str) -> Result<Option<i64>, Failure> {

@@ -204,7 +204,7 @@ pub(super) const REBUCKET: &str = concat!(
 );
 
 pub(super) const LIST: &str = "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, \
-     lastnode FROM jettysessions WHERE principal = $1::text \
+     lastnode, origin FROM jettysessions WHERE principal = $1::text \
      AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT 10000";
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM jettysessions";

@@ -83,9 +83,9 @@ pub(super) fn expired(columns: &[Column]) -> Result<Expired, Failure> {
     })
 }
 
-/// A session in a list, from its member and three of its columns.
+/// A session in a list, from its member and four of its columns.
 pub(super) fn summary(columns: &[Column]) -> Result<SessionSummary, Failure> {
-    let [member, created, access, node] = columns else {
+    let [member, created, access, node, origin] = columns else {
         return Err(SHORT);
     };
     Ok(SessionSummary {
@@ -93,6 +93,7 @@ pub(super) fn summary(columns: &[Column]) -> Result<SessionSummary, Failure> {
         created_at: Timestamp::from_millis(number(created)?),
         last_access: Timestamp::from_millis(number(access)?),
         last_node: text(node)?.into(),
+        origin: name(origin)?,
     })
 }
 
@@ -117,7 +118,6 @@ fn record(columns: &[Column], contents: codec::Contents) -> Result<SessionRecord
         return Err(SHORT);
     };
     let span = |column| Ok::<_, Failure>(optional::<u64>(column)?.map(Duration::from_millis));
-    let name = |column| Ok::<_, Failure>(Some(text(column)?).filter(|name| !name.is_empty()));
     Ok(SessionRecord {
         version: Version::from_i64(number(version)?),
         created_at: Timestamp::from_millis(number(created)?),
@@ -125,8 +125,8 @@ fn record(columns: &[Column], contents: codec::Contents) -> Result<SessionRecord
         idle_timeout: span(idle)?,
         expiry_slack: span(slack)?.unwrap_or_default(),
         deadline: optional(deadline)?.map(Timestamp::from_millis),
-        principal: name(principal)?.map(Arc::from),
-        origin: name(origin)?.map(Arc::from),
+        principal: name(principal)?,
+        origin: name(origin)?,
         last_node: text(node)?.into(),
         writers: contents.writers,
         attributes: contents.attributes,
@@ -151,6 +151,11 @@ fn optional<T: FromStr>(column: &Column) -> Result<Option<T>, Failure> {
             Err(_) => Err(Failure::Unexpected("a number that is none")),
         },
     }
+}
+
+fn name(column: &Column) -> Result<Option<Arc<str>>, Failure> {
+    let name = Some(text(column)?).filter(|name| !name.is_empty());
+    Ok(name.map(Arc::from))
 }
 
 fn text(column: &Column) -> Result<&str, Failure> {

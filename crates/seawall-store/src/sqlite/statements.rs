@@ -61,7 +61,7 @@ impl Statements {
             delete_moved: "DELETE FROM JettySessions \
                            WHERE origin = ?1 AND contextPath = ?2 AND virtualHost = ?3",
             list: format!(
-                "SELECT {KEY_COLUMNS}, createTime, accessTime, lastNode FROM JettySessions \
+                "SELECT {KEY_COLUMNS}, createTime, accessTime, lastNode, origin FROM JettySessions \
                  WHERE principal = ?1 AND (expiryTime = 0 OR expiryTime > ?2) \
                  ORDER BY accessTime DESC, sessionId, contextPath, virtualHost"
             ),
@@ -108,6 +108,7 @@ impl Statements {
                 created_at: Timestamp::from_millis(row::integer(row, 3)?.unwrap_or(0)),
                 last_access: Timestamp::from_millis(row::integer(row, 4)?.unwrap_or(0)),
                 last_node: row::text(row, 5)?,
+                origin: row.get(6)?,
             })
         })?;
         rows.collect()

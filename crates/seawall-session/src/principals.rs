@@ -1,0 +1,126 @@
+//! The sessions of one principal: listing them, ending them, and how many there may be.
+
+use std::sync::Arc;
+
+use seawall_store::{SessionKey, SessionSummary};
+
+use crate::{
+    error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
+};
+
+/// How many sessions a principal may have, and what happens to one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalLimit {
+    /// The sessions that were used least recently end, so that the new one fits.
+    EvictOldest(usize),
+    /// The new one is refused.
+    Refuse(usize),
+}
+
+impl SessionManager {
+    /// The sessions of a principal in the whole cluster, all applications, newest access first.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn sessions_of(&self, principal: &str) -> Result<Vec<SessionSummary>, SessionError> {
+        let now = self.inner.shared.clock.now();
+        let store = self.inner.shared.batcher.store();
+        Ok(store.list_by_principal(principal, now).await?)
+    }
+
+    /// Ends a session of the list, on every node.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn revoke(&self, session: &SessionSummary) -> Result<(), SessionError> {
+        self.inner.shared.batcher.commit(session.deletion()).await?;
+        if let Some((_, cached)) = self.inner.cache.remove(&session.key) {
+            cached.end(None);
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions of a principal, but for `except`; says how many they were.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer; some have ended then.
+    pub async fn revoke_all(
+        &self,
+        principal: &str,
+        except: Option<&SessionKey>,
+    ) -> Result<usize, SessionError> {
+        let sessions = self.sessions_of(principal).await?;
+        let others: Vec<_> = sessions
+            .iter()
+            .filter(|session| Some(&session.key) != except)
+            .collect();
+        for session in &others {
+            self.revoke(session).await?;
+        }
+        Ok(others.len())
+    }
+
+    /// Whether one more session of the principal, beside `own`, is allowed.
+    async fn admit(&self, principal: &str, own: Option<&SessionKey>) -> Result<(), SessionError> {
+        let Some(PrincipalLimit::Refuse(limit)) = self.settings().principal_limit else {
+            return Ok(());
+        };
+        let sessions = self.sessions_of(principal).await?;
+        let others = sessions.iter().filter(|session| Some(&session.key) != own);
+        if others.count() < limit {
+            return Ok(());
+        }
+        Err(LimitExceeded::SessionsOfPrincipal { limit }.into())
+    }
+
+    /// Ends what is too much beside `own`.
+    async fn evict(&self, principal: &str, own: &SessionKey) -> Result<(), SessionError> {
+        let Some(PrincipalLimit::EvictOldest(limit)) = self.settings().principal_limit else {
+            return Ok(());
+        };
+        let sessions = self.sessions_of(principal).await?;
+        let others = sessions.iter().filter(|session| session.key != *own);
+        for session in others.skip(limit.saturating_sub(1)) {
+            self.revoke(session).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Makes this the session of a principal who has just proved to be that: sets the principal,
+    /// gives the session a new id (an attacker may know the old one), and keeps the limit of
+    /// sessions for each principal.
+    ///
+    /// Two logins at the same instant can exceed [`PrincipalLimit::Refuse`] by one.
+    ///
+    /// # Errors
+    /// [`SessionError::Limit`] when the principal has too many sessions already, or is not one;
+    /// otherwise as [`rotate_id`](Self::rotate_id).
+    pub async fn log_in(&self, principal: impl Into<Arc<str>>) -> Result<(), SessionError> {
+        let principal = principal.into();
+        self.manager()
+            .admit(&principal, self.key().as_ref())
+            .await?;
+        self.set_principal(Some(principal.clone()))?;
+        self.rotate_id().await?;
+        if let Some(own) = self.key() {
+            self.manager().evict(&principal, &own).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all other sessions of this session's principal: log out everywhere else. Says how many
+    /// they were.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn revoke_others(&self) -> Result<usize, SessionError> {
+        let Some(principal) = self.principal() else {
+            return Ok(0);
+        };
+        self.manager()
+            .revoke_all(&principal, self.key().as_ref())
+            .await
+    }
+}
