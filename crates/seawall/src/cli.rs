@@ -9,7 +9,9 @@ use serde::Deserialize;
 use crate::{
     balance, bench,
     config::{self, Settings},
-    health, logging, node, up,
+    health, logging, node,
+    sessions::{self, SessionsArgs},
+    up,
 };
 
 /// Sessions that survive anything: application nodes, session store and sticky balancer.
@@ -35,6 +37,8 @@ enum Command {
     Health(HealthArgs),
     /// Run one application node.
     Node(NodeArgs),
+    /// Look at sessions, end them, or sweep expired ones.
+    Sessions(SessionsArgs),
     /// Run a whole cluster on this machine: balancer, nodes and an embedded store.
     Up(UpArgs),
 }
@@ -44,13 +48,14 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
     /// The configuration file; without one, ./seawall.toml if it is there.
-    #[arg(long, env = "SEAWALL_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The session store: sqlite:PATH, postgres://USER@HOST:PORT/DATABASE,
     /// mysql://USER@HOST:PORT/DATABASE, redis://HOST:PORT or memory:. Keep secrets off the command
     /// line: use the environment, or store.password_file.
     #[arg(
         long,
+        global = true,
         env = "SEAWALL_STORE_URL",
         value_name = "URL",
         hide_env_values = true
@@ -211,6 +216,7 @@ pub(crate) fn run() -> ExitCode {
         },
         Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
         Command::Node(args) => with_settings(&args.config, |s| done(node::run(s, &args))),
+        Command::Sessions(args) => with_settings(&args.config, |s| sessions::run(&s, &args)),
         Command::Up(args) => with_settings(&args.config, |s| done(up::run(s, &args, &cli.log))),
     }
 }
@@ -230,7 +236,7 @@ fn done(result: Result<(), String>) -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "a program says why it failed")]
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("seawall: {error}");
     ExitCode::FAILURE
 }

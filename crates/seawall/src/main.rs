@@ -12,6 +12,7 @@ mod http_client;
 mod logging;
 mod node;
 mod parent;
+mod sessions;
 mod up;
 
 use std::process::ExitCode;

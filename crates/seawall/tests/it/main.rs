@@ -5,4 +5,5 @@ mod cluster;
 mod commands;
 mod failover;
 mod front;
+mod sessions;
 mod up;

@@ -1,0 +1,263 @@
+//! `seawall sessions`: looking at sessions, ending them, and sweeping by hand.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use clap::{Args, Subcommand};
+use seawall_session::{SessionId, SessionSettings, sweep};
+use seawall_store::{
+    Clock, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
+    SessionSummary, SystemClock, Timestamp,
+};
+use serde_json::json;
+
+use crate::{
+    cli::{ConfigArgs, fail, say},
+    config::{Settings, parse_duration},
+    node,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the sessions of a principal, newest access first.
+    List {
+        /// Whose sessions, as the application named them, for example user:42.
+        #[arg(long)]
+        principal: String,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End sessions on every node: one, or all of a principal.
+    Revoke(RevokeArgs),
+    /// Show a session: its times, its owner, and the names and sizes of its attributes.
+    Show(OneSession),
+    /// Delete expired sessions now. Nodes do that by themselves, every sweep_interval.
+    Sweep {
+        /// Only those that expired so long ago.
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        older_than: Option<Duration>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    #[command(flatten)]
+    session: Option<OneSession>,
+    /// All sessions of this principal.
+    #[arg(long, conflicts_with = "id", required_unless_present = "id")]
+    principal: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct OneSession {
+    /// The session: its id as `list` shows it, or its cookie.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The application's context path.
+    #[arg(long, default_value = "/")]
+    context: String,
+}
+
+/// Does what was asked for.
+pub(crate) fn run(settings: &Settings, args: &SessionsArgs) -> ExitCode {
+    let answer = node::runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let store = settings
+                .store
+                .open()
+                .await
+                .map_err(|error| error.to_string())?;
+            carry_out(&*store, &args.command).await
+        })
+    });
+    match answer {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(reason) => fail(&reason),
+    }
+}
+
+async fn carry_out(store: &dyn SessionStore, command: &Command) -> Result<String, String> {
+    match command {
+        Command::List { principal, json } => {
+            let sessions = list(store, principal).await?;
+            Ok(if *json {
+                listed_in_json(&sessions)
+            } else {
+                listed(&sessions)
+            })
+        }
+        Command::Revoke(RevokeArgs {
+            session: Some(one), ..
+        }) => revoke_one(store, one).await,
+        Command::Revoke(RevokeArgs { principal, .. }) => {
+            let principal = principal.as_deref().unwrap_or_default();
+            let sessions = list(store, principal).await?;
+            let deletions: Vec<_> = sessions.iter().map(SessionSummary::deletion).collect();
+            let outcomes = store
+                .commit(&deletions)
+                .await
+                .map_err(|error| error.to_string())?;
+            let ended = outcomes
+                .iter()
+                .filter(|outcome| **outcome == CommitOutcome::Done);
+            Ok(format!("{} sessions ended", ended.count()))
+        }
+        Command::Show(one) => {
+            let (key, record) = find(store, one).await?;
+            Ok(shown(&key, &record))
+        }
+        Command::Sweep { older_than } => {
+            let clock = Earlier(older_than.unwrap_or_default());
+            let swept = sweep::sweep(store, &clock)
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok(format!("{swept} expired sessions deleted"))
+        }
+    }
+}
+
+async fn list(store: &dyn SessionStore, principal: &str) -> Result<Vec<SessionSummary>, String> {
+    let listing = store.list_by_principal(principal, SystemClock.now());
+    listing.await.map_err(|error| error.to_string())
+}
+
+async fn revoke_one(store: &dyn SessionStore, one: &OneSession) -> Result<String, String> {
+    let (key, record) = find(store, one).await?;
+    let origin = record.origin.clone().unwrap_or_else(|| key.id.clone());
+    let deletion = Commit::Delete { key, origin };
+    let outcomes = store
+        .commit(&[deletion])
+        .await
+        .map_err(|error| error.to_string())?;
+    match outcomes.as_slice() {
+        [CommitOutcome::Done] => Ok("the session has ended".to_owned()),
+        _ => Err("the session ended by itself meanwhile".to_owned()),
+    }
+}
+
+/// The session that a person means, by the stored id or by the cookie.
+async fn find(
+    store: &dyn SessionStore,
+    one: &OneSession,
+) -> Result<(SessionKey, SessionRecord), String> {
+    let settings = SessionSettings {
+        context_path: one.context.as_str().into(),
+        ..SessionSettings::default()
+    };
+    let cookie = one.id.split('.').next().unwrap_or_default();
+    let hashed = SessionId::parse(cookie).map(|id| id.stored());
+    for id in [Some(Arc::from(one.id.as_str())), hashed]
+        .into_iter()
+        .flatten()
+    {
+        let key = SessionKey {
+            id,
+            context: settings.stored_context(),
+            virtual_host: settings.virtual_host.clone(),
+        };
+        let read = Read {
+            key: key.clone(),
+            known: None,
+        };
+        let outcomes = store
+            .read(&[read])
+            .await
+            .map_err(|error| error.to_string())?;
+        match outcomes.into_iter().next() {
+            Some(ReadOutcome::Found(record)) => return Ok((key, *record)),
+            Some(ReadOutcome::Unreadable(reason)) => {
+                return Err(format!("the session cannot be read: {reason}"));
+            }
+            _ => {}
+        }
+    }
+    Err(format!(
+        "no such session in the application at {}; say --context if it is another",
+        one.context
+    ))
+}
+
+/// Now, a while ago.
+#[derive(Debug)]
+struct Earlier(Duration);
+
+impl Clock for Earlier {
+    fn now(&self) -> Timestamp {
+        let now = SystemClock.now().as_millis();
+        let ago = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(now.saturating_sub(ago))
+    }
+}
+
+fn listed(sessions: &[SessionSummary]) -> String {
+    let mut lines = vec![format!("{} sessions", sessions.len())];
+    lines.extend(sessions.iter().map(|session| {
+        format!(
+            "{}  {}  used {}  made {}  on {}",
+            session.key.id,
+            session.key.context,
+            time(session.last_access),
+            time(session.created_at),
+            session.last_node
+        )
+    }));
+    lines.join("\n")
+}
+
+fn listed_in_json(sessions: &[SessionSummary]) -> String {
+    let sessions: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            json!({
+                "id": &*session.key.id,
+                "context": &*session.key.context,
+                "host": &*session.key.virtual_host,
+                "created_at": time(session.created_at),
+                "last_access": time(session.last_access),
+                "last_node": &*session.last_node,
+            })
+        })
+        .collect();
+    serde_json::Value::from(sessions).to_string()
+}
+
+fn shown(key: &SessionKey, record: &SessionRecord) -> String {
+    let expiry = record.expires_at().map_or("never".to_owned(), time);
+    let mut lines = vec![
+        format!("id           {}", key.id),
+        format!("context      {}", key.context),
+        format!(
+            "principal    {}",
+            record.principal.as_deref().unwrap_or("-")
+        ),
+        format!("made         {}", time(record.created_at)),
+        format!("used         {}", time(record.last_access)),
+        format!("expires      {expiry}"),
+        format!("node         {}", record.last_node),
+        format!("attributes   {}", record.attributes.len()),
+    ];
+    // Values may be secret; their names and sizes say enough.
+    lines.extend(
+        record
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("  {name}  {} bytes", value.size())),
+    );
+    lines.join("\n")
+}
+
+fn time(timestamp: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(timestamp.as_millis())
+        .map_or_else(|_| format!("{timestamp:?}"), |time| time.to_string())
+}

@@ -1,0 +1,102 @@
+//! `seawall sessions`, on a store that a program of somebody else's filled.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_session::{SessionId, SessionSettings};
+use seawall_store::{
+    Attributes, Clock, Commit, SessionKey, SessionRecord, SessionStore, StoreUrl, SystemClock,
+    Version, Writers,
+};
+
+use crate::cluster::seawall;
+
+/// A session of `user:42` that was used `ago`, and its cookie.
+async fn make_session(store: &dyn SessionStore, ago: Duration) -> SessionId {
+    let id = SessionId::generate();
+    let settings = SessionSettings::default();
+    let ago = i64::try_from(ago.as_millis()).unwrap();
+    let used = seawall_store::Timestamp::from_millis(SystemClock.now().as_millis() - ago);
+    let record = SessionRecord {
+        version: Version::from_i64(1),
+        created_at: used,
+        last_access: used,
+        idle_timeout: Some(Duration::from_secs(1_800)),
+        expiry_slack: Duration::ZERO,
+        deadline: None,
+        principal: Some("user:42".into()),
+        origin: None,
+        last_node: "node1".into(),
+        writers: Writers::new(),
+        attributes: Attributes::from([("pin".into(), "hush".into())]),
+    };
+    let key = SessionKey {
+        id: id.stored(),
+        context: settings.stored_context(),
+        virtual_host: settings.virtual_host.clone(),
+    };
+    let create = Commit::Create {
+        key,
+        record: Arc::new(record),
+    };
+    store.commit(&[create]).await.unwrap();
+    id
+}
+
+/// What the command prints, on either stream, and whether it succeeded.
+fn sessions(url: &str, arguments: &[&str]) -> (bool, String) {
+    let mut command = seawall();
+    let output = command
+        .arg("sessions")
+        .args(arguments)
+        .args(["--store", url])
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn sessions_are_listed_shown_revoked_and_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    let store = url.parse::<StoreUrl>().unwrap().open().await.unwrap();
+    let mut ids = Vec::new();
+    for minutes in [1, 2, 3, 60, 300] {
+        ids.push(make_session(&*store, Duration::from_secs(minutes * 60)).await);
+    }
+    let (_, listed) = sessions(&url, &["list", "--principal", "user:42"]);
+    assert!(
+        listed.starts_with("3 sessions\n"),
+        "expired ones are not listed: {listed}"
+    );
+    assert!(
+        listed.contains(&*ids[0].stored()) && !listed.contains(ids[0].as_str()),
+        "{listed}"
+    );
+    let (_, json) = sessions(&url, &["list", "--principal", "user:42", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    let cookie = format!("{}.node1", ids[0].as_str());
+    for id in [&cookie, &*ids[0].stored()] {
+        let (_, shown) = sessions(&url, &["show", id]);
+        assert!(
+            shown.contains("principal    user:42") && shown.contains("pin  9 bytes"),
+            "{shown}"
+        );
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+    let (_, revoked) = sessions(&url, &["revoke", &cookie]);
+    assert!(revoked.contains("the session has ended"), "{revoked}");
+    let (succeeded, missing) = sessions(&url, &["revoke", &cookie]);
+    assert!(
+        !succeeded && missing.contains("no such session"),
+        "{missing}"
+    );
+    let (_, revoked) = sessions(&url, &["revoke", "--principal", "user:42"]);
+    assert!(revoked.contains("2 sessions ended"), "{revoked}");
+    let (_, swept) = sessions(&url, &["sweep", "--older-than", "4h"]);
+    assert!(swept.contains("1 expired sessions deleted"), "{swept}");
+    let (_, swept) = sessions(&url, &["sweep"]);
+    assert!(swept.contains("1 expired sessions deleted"), "{swept}");
+    assert_eq!(store.count().await.unwrap(), 0);
+}
