@@ -10,7 +10,7 @@ use std::{
 
 use http::{Response, StatusCode};
 use seawall_net::Shutdown;
-use seawall_store::{Read, SessionKey, SessionStore};
+use seawall_store::{Batcher, Read, SessionKey};
 use serde::Serialize;
 
 use crate::respond::{self, Body};
@@ -90,33 +90,21 @@ impl Health {
     }
 }
 
-/// Asks the store how it is, for as long as the node lives. One log line for each change.
-pub(crate) async fn watch_store(health: Arc<Health>, store: Arc<dyn SessionStore>) {
+/// Asks the store how it is, for as long as the node lives. The batcher logs when that changes.
+pub(crate) async fn watch_store(health: Arc<Health>, batcher: Batcher) {
     let nobody = SessionKey {
         id: "probe".into(),
         context: "".into(),
         virtual_host: "".into(),
     };
-    let reads = [Read {
+    let probe = Read {
         key: nobody,
         known: None,
-    }];
-    let mut first = true;
+    };
     loop {
-        let problem = match tokio::time::timeout(PROBE_LIMIT, store.read(&reads)).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {PROBE_LIMIT:?}")),
-        };
-        let was_up = health.store_is_up.swap(problem.is_none(), Relaxed);
-        match problem {
-            Some(reason) if was_up || first => tracing::error!(%reason, "the store is away"),
-            None if !was_up && !first => {
-                tracing::info!(store = store.description(), "the store is back");
-            }
-            _ => {}
-        }
-        first = false;
+        let answer = tokio::time::timeout(PROBE_LIMIT, batcher.read(probe.clone())).await;
+        let is_up = matches!(answer, Ok(Ok(_)));
+        health.store_is_up.store(is_up, Relaxed);
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -110,7 +110,7 @@ fn start(
 ) -> Sweeper {
     let batcher = Batcher::spawn(config.store.clone(), &config.batcher);
     let health = Arc::new(Health::new(config.sessions.node.clone(), shutdown.clone()));
-    let mut deployer = Deployer::new(config.clone(), batcher, address);
+    let mut deployer = Deployer::new(config.clone(), batcher.clone(), address);
     let server = Arc::new(Server::new(
         config.clone(),
         health.clone(),
@@ -118,7 +118,7 @@ fn start(
     ));
     let set = shared.set(server.clone());
     debug_assert!(set.is_ok(), "only the first worker starts the node");
-    tokio::spawn(health::watch_store(health, config.store.clone()));
+    tokio::spawn(health::watch_store(health, batcher));
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(DEPLOY_INTERVAL).await;

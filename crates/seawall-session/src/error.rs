@@ -40,6 +40,15 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// Logs what happened. A store that is away is not logged for each request: the batcher says
+    /// once that it is.
+    pub(crate) fn log(&self, what: &str) {
+        match self {
+            Self::Store(error) if error.is_transient() => tracing::debug!(%error, "{what}"),
+            error => tracing::warn!(%error, "{what}"),
+        }
+    }
+
     /// The status of a response to a request that met this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {

@@ -23,7 +23,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
 impl IntoResponse for SessionError {
     /// The client gets a status and a sentence; the log gets the cause.
     fn into_response(self) -> Response {
-        tracing::warn!(error = %self, "session error");
+        self.log("session error");
         let status = self.status();
         let text = match status {
             StatusCode::SERVICE_UNAVAILABLE => "Sessions are not available now. Try again.",

@@ -116,7 +116,7 @@ where
 
 /// The response in place of one whose session could not be committed.
 fn failed<R: Default>(error: &SessionError) -> Response<R> {
-    tracing::warn!(%error, "session not committed; the response is withheld");
+    error.log("session not committed; the response is withheld");
     let mut response = Response::new(R::default());
     *response.status_mut() = error.status();
     if error.status() == http::StatusCode::SERVICE_UNAVAILABLE {

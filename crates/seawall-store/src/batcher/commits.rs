@@ -4,14 +4,14 @@ use std::{fmt, pin::pin, sync::Arc};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
-    BatcherSettings, PendingCommit, RETRY_PAUSE, linger::Linger, out_of_patience, settle,
+    PendingCommit, RETRY_PAUSE, Way, linger::Linger, out_of_patience, settle,
     short_timer::ShortTimer,
 };
-use crate::store::{Commit, CommitOutcome, SessionStore, StoreError};
+use crate::store::{Commit, CommitOutcome, StoreError};
 
 /// A commit that waits for its batch.
 pub(super) struct Waiting {
@@ -46,8 +46,7 @@ struct Sent {
 }
 
 pub(super) struct Lane {
-    store: Arc<dyn SessionStore>,
-    settings: BatcherSettings,
+    way: Way,
     queue: mpsc::Receiver<Waiting>,
     waiting: Vec<Waiting>,
     sent: Vec<Sent>,
@@ -57,16 +56,15 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(
-        store: Arc<dyn SessionStore>,
-        settings: BatcherSettings,
-        queue: mpsc::Receiver<Waiting>,
-    ) -> Self {
+    pub(super) fn new(way: Way, queue: mpsc::Receiver<Waiting>) -> Self {
         let (waiting, sent) = (Vec::new(), Vec::new());
-        let timer = settings.linger.then(|| ShortTimer::new().ok()).flatten();
+        let timer = way
+            .settings
+            .linger
+            .then(|| ShortTimer::new().ok())
+            .flatten();
         Self {
-            store,
-            settings,
+            way,
             queue,
             waiting,
             sent,
@@ -78,7 +76,7 @@ impl Lane {
     pub(super) async fn run(mut self) {
         while self
             .queue
-            .recv_many(&mut self.waiting, self.settings.batch_limit)
+            .recv_many(&mut self.waiting, self.way.settings.batch_limit)
             .await
             > 0
         {
@@ -102,7 +100,7 @@ impl Lane {
         while self.linger.expects_more_than(self.waiting.len()) {
             tokio::select! {
                 () = over.as_mut() => return,
-                count = self.queue.recv_many(&mut self.waiting, self.settings.batch_limit) => {
+                count = self.queue.recv_many(&mut self.waiting, self.way.settings.batch_limit) => {
                     if count == 0 {
                         return;
                     }
@@ -112,7 +110,7 @@ impl Lane {
     }
 
     fn receive(&mut self) {
-        while self.waiting.len() + self.sent.len() < self.settings.waiting_limit {
+        while self.waiting.len() + self.sent.len() < self.way.settings.waiting_limit {
             let Ok(waiting) = self.queue.try_recv() else {
                 break;
             };
@@ -134,7 +132,7 @@ impl Lane {
     }
 
     async fn send_batch(&mut self) {
-        let count = self.sent.len().min(self.settings.batch_limit);
+        let count = self.sent.len().min(self.way.settings.batch_limit);
         self.sent[..count].sort_by(|a, b| a.commit.key().cmp(b.commit.key()));
         let commits: Vec<Commit> = self.sent[..count]
             .iter()
@@ -158,21 +156,13 @@ impl Lane {
     }
 
     async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
-        let patience = self.settings.patience;
-        timeout(patience, self.store.commit(commits))
-            .await
-            .unwrap_or_else(|_| {
-                Err(StoreError::Timeout {
-                    store: self.store.description().into(),
-                    waited: patience,
-                })
-            })
+        self.way.answer(self.way.store.commit(commits)).await
     }
 
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
         for (sent, outcome) in self.sent.drain(..count).zip(outcomes) {
             let result = if sent.uncertain {
-                settle::settle(&*self.store, &sent.commit, outcome).await
+                settle::settle(&*self.way.store, &sent.commit, outcome).await
             } else {
                 Ok(outcome)
             };
@@ -197,16 +187,16 @@ impl Lane {
 
     async fn send_alone(&self, sent: &Sent) -> Result<CommitOutcome, StoreError> {
         let outcomes = self.commit(std::slice::from_ref(&sent.commit)).await?;
-        settle::settle(&*self.store, &sent.commit, outcomes[0]).await
+        settle::settle(&*self.way.store, &sent.commit, outcomes[0]).await
     }
 
     async fn wait_for_the_store(&mut self, error: &StoreError) {
         sleep(RETRY_PAUSE).await;
-        let patience = self.settings.patience;
+        let patience = self.way.settings.patience;
         for sent in self.sent.extract_if(.., |s| s.since.elapsed() >= patience) {
             let waited = sent.since.elapsed();
             sent.pending
-                .complete(Err(out_of_patience(error, &*self.store, waited)));
+                .complete(Err(out_of_patience(error, &*self.way.store, waited)));
         }
         self.receive();
         self.take();

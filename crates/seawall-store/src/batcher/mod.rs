@@ -8,6 +8,7 @@
 //! [`BatcherSettings::patience`] is told so (P6). A commit whose answer was lost is settled by
 //! reading its row back (see `settle.rs`).
 
+mod availability;
 mod commits;
 mod linger;
 mod reads;
@@ -20,7 +21,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use availability::Availability;
 
 use crate::store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError};
 
@@ -68,6 +74,7 @@ pub struct Batcher {
     store: Arc<dyn SessionStore>,
     reads: mpsc::Sender<reads::Waiting>,
     commits: mpsc::Sender<commits::Waiting>,
+    availability: Arc<Availability>,
     waiting_limit: usize,
 }
 
@@ -88,12 +95,19 @@ impl Batcher {
     pub fn spawn(store: Arc<dyn SessionStore>, settings: &BatcherSettings) -> Self {
         let (reads, read_queue) = mpsc::channel(settings.waiting_limit);
         let (commits, commit_queue) = mpsc::channel(settings.waiting_limit);
-        tokio::spawn(reads::Lane::new(store.clone(), settings.clone(), read_queue).run());
-        tokio::spawn(commits::Lane::new(store.clone(), settings.clone(), commit_queue).run());
+        let availability = Arc::new(Availability::default());
+        let way = Way {
+            store: store.clone(),
+            settings: settings.clone(),
+            availability: availability.clone(),
+        };
+        tokio::spawn(reads::Lane::new(way.clone(), read_queue).run());
+        tokio::spawn(commits::Lane::new(way, commit_queue).run());
         Self {
             store,
             reads,
             commits,
+            availability,
             waiting_limit: settings.waiting_limit,
         }
     }
@@ -102,6 +116,12 @@ impl Batcher {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn SessionStore> {
         &self.store
+    }
+
+    /// How long the store has been away; `None` while it answers.
+    #[must_use]
+    pub fn store_away_for(&self) -> Option<Duration> {
+        self.availability.away_for()
     }
 
     /// Reads one session, or confirms a copy of it.
@@ -152,6 +172,35 @@ impl Batcher {
             store: self.store.description().into(),
             reason: "this node is shutting down".into(),
         }
+    }
+}
+
+/// What a lane sends its batches with.
+#[derive(Debug, Clone)]
+struct Way {
+    store: Arc<dyn SessionStore>,
+    settings: BatcherSettings,
+    availability: Arc<Availability>,
+}
+
+impl Way {
+    /// Waits for an answer of the store, at most as long as a request does.
+    async fn answer<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let patience = self.settings.patience;
+        let answer = timeout(patience, asked).await.unwrap_or_else(|_| {
+            Err(StoreError::Timeout {
+                store: self.store.description().into(),
+                waited: patience,
+            })
+        });
+        match &answer {
+            Err(error) if error.is_transient() => self.availability.lost(&*self.store, error),
+            _ => self.availability.answered(&*self.store),
+        }
+        answer
     }
 }
 

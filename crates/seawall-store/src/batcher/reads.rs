@@ -1,14 +1,12 @@
 //! The lane that reads and validates.
 
-use std::sync::Arc;
-
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
-use super::{BatcherSettings, RETRY_PAUSE, out_of_patience};
-use crate::store::{Read, ReadOutcome, SessionStore, StoreError};
+use super::{RETRY_PAUSE, Way, out_of_patience};
+use crate::store::{Read, ReadOutcome, StoreError};
 
 /// A read that waits for its answer.
 #[derive(Debug)]
@@ -34,21 +32,15 @@ impl Waiting {
 }
 
 pub(super) struct Lane {
-    store: Arc<dyn SessionStore>,
-    settings: BatcherSettings,
+    way: Way,
     queue: mpsc::Receiver<Waiting>,
     waiting: Vec<Waiting>,
 }
 
 impl Lane {
-    pub(super) fn new(
-        store: Arc<dyn SessionStore>,
-        settings: BatcherSettings,
-        queue: mpsc::Receiver<Waiting>,
-    ) -> Self {
+    pub(super) fn new(way: Way, queue: mpsc::Receiver<Waiting>) -> Self {
         Self {
-            store,
-            settings,
+            way,
             queue,
             waiting: Vec::new(),
         }
@@ -57,7 +49,7 @@ impl Lane {
     pub(super) async fn run(mut self) {
         while self
             .queue
-            .recv_many(&mut self.waiting, self.settings.batch_limit)
+            .recv_many(&mut self.waiting, self.way.settings.batch_limit)
             .await
             > 0
         {
@@ -68,7 +60,7 @@ impl Lane {
     }
 
     async fn send_batch(&mut self) {
-        let count = self.waiting.len().min(self.settings.batch_limit);
+        let count = self.waiting.len().min(self.way.settings.batch_limit);
         self.waiting[..count].sort_by(|a, b| a.read.key.cmp(&b.read.key));
         let reads: Vec<Read> = self.waiting[..count]
             .iter()
@@ -90,31 +82,23 @@ impl Lane {
     }
 
     async fn read(&self, reads: &[Read]) -> Result<Vec<ReadOutcome>, StoreError> {
-        let patience = self.settings.patience;
-        timeout(patience, self.store.read(reads))
-            .await
-            .unwrap_or_else(|_| {
-                Err(StoreError::Timeout {
-                    store: self.store.description().into(),
-                    waited: patience,
-                })
-            })
+        self.way.answer(self.way.store.read(reads)).await
     }
 
     async fn wait_for_the_store(&mut self, error: &StoreError) {
         sleep(RETRY_PAUSE).await;
-        while self.waiting.len() < self.settings.waiting_limit {
+        while self.waiting.len() < self.way.settings.waiting_limit {
             let Ok(waiting) = self.queue.try_recv() else {
                 break;
             };
             self.waiting.push(waiting);
         }
-        let patience = self.settings.patience;
+        let patience = self.way.settings.patience;
         for waiting in self
             .waiting
             .extract_if(.., |w| w.since.elapsed() >= patience)
         {
-            let error = out_of_patience(error, &*self.store, waiting.since.elapsed());
+            let error = out_of_patience(error, &*self.way.store, waiting.since.elapsed());
             waiting.answer(Err(error));
         }
     }

@@ -281,3 +281,20 @@ async fn requests_wait_for_their_patience_and_not_longer() {
         CommitOutcome::Done
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_known_while_it_lasts() {
+    let store = Faulty::new(9, &[]);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    assert_eq!(batcher.store_away_for(), None);
+    let faults = [Fault::RequestLost; 3];
+    store.faults.lock().unwrap().extend(faults);
+    let waiting = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.commit(create("a")).await }
+    });
+    tokio::time::sleep(RETRY_PAUSE * 5 / 2).await;
+    assert!(batcher.store_away_for() >= Some(RETRY_PAUSE * 2));
+    assert_eq!(waiting.await.unwrap().unwrap(), CommitOutcome::Done);
+    assert_eq!(batcher.store_away_for(), None);
+}
