@@ -131,6 +131,7 @@ fn start(
         config.store.clone(),
         config.clock.clone(),
         config.sweep_interval,
+        config.sessions.listeners.clone(),
     )
 }
 

@@ -23,7 +23,7 @@ use seawall_store::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::id::SessionId;
+use crate::{events::Listeners, id::SessionId};
 
 /// What a waiting request is told about the generation that it saw.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) batcher: Batcher,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Arc<str>,
+    pub(crate) listeners: Listeners,
 }
 
 /// This node's copy of one session.
@@ -378,17 +379,17 @@ impl State {
         }
     }
 
-    fn committed(&mut self) {
-        let Some(InFlight { generation, record }) = self.in_flight.take() else {
-            return;
-        };
+    /// Takes note that what was in flight is committed; what was there before, and is now.
+    fn committed(&mut self) -> Option<(Option<Arc<SessionRecord>>, Arc<SessionRecord>)> {
+        let InFlight { generation, record } = self.in_flight.take()?;
+        let before = self.committed.clone();
         self.told_access = self.told_access.max(record.last_access);
         self.last_access = self.last_access.max(record.last_access);
         self.validated_at = Instant::now();
         self.committed = Some(record.clone());
         self.committed_generation = generation;
         if self.tip_generation == generation {
-            self.tip = record;
+            self.tip = record.clone();
         }
         for (_, waiter) in self
             .waiters
@@ -396,6 +397,7 @@ impl State {
         {
             let _ = waiter.send(Verdict::Committed);
         }
+        Some((before, record))
     }
 }
 
@@ -429,9 +431,14 @@ impl PendingCommit for Cached {
         let mut state = self.lock();
         match result {
             Ok(CommitOutcome::Done) => {
-                state.committed();
+                let change = state.committed();
                 if state.tip_generation > state.committed_generation {
                     self.enqueue(&mut state);
+                }
+                drop(state);
+                if let Some((before, after)) = change {
+                    let listeners = &self.shared.listeners;
+                    listeners.tell_commit(&self.key, before.as_deref(), &after);
                 }
             }
             Ok(CommitOutcome::Conflict) => {

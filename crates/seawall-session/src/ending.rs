@@ -7,6 +7,7 @@ use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord};
 use crate::{
     cached::Cached,
     error::SessionError,
+    events::SessionEvent,
     id::SessionId,
     manager::{Found, SessionManager},
 };
@@ -19,7 +20,10 @@ impl SessionManager {
             key: cached.key.clone(),
             origin: cached.origin(),
         };
-        self.inner.shared.batcher.commit(delete).await?;
+        let outcome = self.inner.shared.batcher.commit(delete).await?;
+        if outcome == CommitOutcome::Done {
+            self.tell(&cached.key, &SessionEvent::Invalidated);
+        }
         let mut next = Some(cached.clone());
         while let Some(ended) = next {
             next = ended.end(None);
@@ -47,6 +51,9 @@ impl SessionManager {
             };
             match self.rename(&cached.key, &rotation.record).await? {
                 (CommitOutcome::Done, successor) => {
+                    // Before anybody can commit under the new id: events come in order.
+                    let from = &cached.key;
+                    self.tell(&successor.key, &SessionEvent::Rotated { from });
                     self.inner
                         .cache
                         .insert(successor.key.clone(), successor.clone());
@@ -66,6 +73,10 @@ impl SessionManager {
         Err(SessionError::Contended {
             attempts: self.settings().attempt_limit,
         })
+    }
+
+    pub(crate) fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
+        self.inner.shared.listeners.tell(session, event);
     }
 
     async fn rename(

@@ -15,6 +15,7 @@ pub mod cookie;
 mod draft;
 mod ending;
 mod error;
+pub mod events;
 #[cfg(feature = "axum")]
 mod extract;
 mod id;
@@ -31,6 +32,7 @@ mod work;
 pub use cookie::{CookieSettings, Presented, SameSite, Secure};
 pub use draft::Draft;
 pub use error::SessionError;
+pub use events::{Listeners, SessionEvent, SessionListener};
 pub use id::SessionId;
 pub use layer::{SessionHandle, SessionLayer, SessionService};
 pub use limits::{LimitExceeded, SessionLimits};

@@ -81,6 +81,7 @@ impl SessionManager {
             batcher,
             clock,
             node: settings.node.clone(),
+            listeners: settings.listeners.clone(),
         };
         let inner = Inner {
             shared: Arc::new(shared),

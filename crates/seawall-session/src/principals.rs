@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use seawall_store::{SessionKey, SessionSummary};
+use seawall_store::{CommitOutcome, SessionKey, SessionSummary};
 
 use crate::{
-    error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
+    error::SessionError, events::SessionEvent, limits::LimitExceeded, manager::SessionManager,
+    session::Session,
 };
 
 /// How many sessions a principal may have, and what happens to one too many.
@@ -33,7 +34,10 @@ impl SessionManager {
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn revoke(&self, session: &SessionSummary) -> Result<(), SessionError> {
-        self.inner.shared.batcher.commit(session.deletion()).await?;
+        let outcome = self.inner.shared.batcher.commit(session.deletion()).await?;
+        if outcome == CommitOutcome::Done {
+            self.tell(&session.key, &SessionEvent::Invalidated);
+        }
         if let Some((_, cached)) = self.inner.cache.remove(&session.key) {
             cached.end(None);
         }

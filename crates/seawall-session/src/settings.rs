@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cookie::CookieSettings, limits::SessionLimits, principals::PrincipalLimit};
+use crate::{
+    cookie::CookieSettings, events::Listeners, limits::SessionLimits, principals::PrincipalLimit,
+};
 
 /// The longest that an access may stay untold to the store, by default.
 const TOUCH_INTERVAL_LIMIT: Duration = Duration::from_secs(60);
@@ -49,6 +51,8 @@ pub struct SessionSettings {
     pub principal_limit: Option<PrincipalLimit>,
     /// How much a session may hold.
     pub limits: SessionLimits,
+    /// Who is told what happens to sessions.
+    pub listeners: Listeners,
     /// The session cookie.
     pub cookie: CookieSettings,
 }
@@ -67,6 +71,7 @@ impl Default for SessionSettings {
             cache_capacity: 100_000,
             attempt_limit: 1_000,
             principal_limit: None,
+            listeners: Listeners::default(),
             limits: SessionLimits::default(),
             cookie: CookieSettings::default(),
         }

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand};
-use seawall_session::{SessionId, SessionSettings, sweep};
+use seawall_session::{Listeners, SessionId, SessionSettings, sweep};
 use seawall_store::{
     Clock, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
     SessionSummary, SystemClock, Timestamp,
@@ -119,7 +119,7 @@ async fn carry_out(store: &dyn SessionStore, command: &Command) -> Result<String
         }
         Command::Sweep { older_than } => {
             let clock = Earlier(older_than.unwrap_or_default());
-            let swept = sweep::sweep(store, &clock)
+            let swept = sweep::sweep(store, &clock, &Listeners::default())
                 .await
                 .map_err(|error| error.to_string())?;
             Ok(format!("{swept} expired sessions deleted"))

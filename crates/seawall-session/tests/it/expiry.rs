@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use seawall_session::{SessionSettings, sweep::sweep};
+use seawall_session::{Listeners, SessionSettings, sweep::sweep};
 use seawall_store::SessionStore;
 
 use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
@@ -18,7 +18,9 @@ async fn a_session_that_is_used_never_expires() {
     for visit in 0..100 {
         clock.advance(29 * MINUTE);
         assert_eq!(
-            sweep(&*store, &*clock).await.unwrap(),
+            sweep(&*store, &*clock, &Listeners::default())
+                .await
+                .unwrap(),
             0,
             "swept alive at visit {visit}"
         );
@@ -40,7 +42,12 @@ async fn reads_within_the_touch_interval_keep_a_session_alive_too() {
         "an access the store is not told"
     );
     clock.advance(30 * MINUTE - Duration::from_millis(1));
-    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 0);
+    assert_eq!(
+        sweep(&*store, &*clock, &Listeners::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(browser.read(&node2).await.unwrap(), Some(1));
 }
 
@@ -54,7 +61,11 @@ async fn an_unused_session_expires_once_even_if_its_node_is_dead() {
     clock.advance(32 * MINUTE);
     let old = Browser::with_cookie(browser.cookie());
     assert_eq!(old.read(&node2).await.unwrap(), None);
-    let swept = tokio::join!(sweep(&*store, &*clock), sweep(&*store, &*clock));
+    let nobody = Listeners::default();
+    let swept = tokio::join!(
+        sweep(&*store, &*clock, &nobody),
+        sweep(&*store, &*clock, &nobody)
+    );
     assert_eq!(swept.0.unwrap() + swept.1.unwrap(), 1);
     assert_eq!(store.count().await.unwrap(), 0);
     assert_eq!(browser.count(&node2).await.unwrap(), 1, "a fresh session");
@@ -76,7 +87,12 @@ async fn an_absolute_timeout_ends_a_session_that_is_used() {
     }
     clock.advance(10 * MINUTE);
     assert_eq!(browser.read(&node1).await.unwrap(), None);
-    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 1);
+    assert_eq!(
+        sweep(&*store, &*clock, &Listeners::default())
+            .await
+            .unwrap(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -90,7 +106,12 @@ async fn an_immortal_session_stays() {
     let browser = Browser::default();
     browser.count(&node1).await.unwrap();
     clock.advance(1_000_000 * MINUTE);
-    assert_eq!(sweep(&*store, &*clock).await.unwrap(), 0);
+    assert_eq!(
+        sweep(&*store, &*clock, &Listeners::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(browser.read(&node1).await.unwrap(), Some(1));
 }
 

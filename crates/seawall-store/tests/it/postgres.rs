@@ -167,3 +167,27 @@ async fn a_commit_that_the_database_refuses_harms_no_other() {
     );
     assert!(matches!(bad, Err(StoreError::Rejected { .. })), "{bad:?}");
 }
+
+#[tokio::test]
+async fn a_missing_index_is_noticed_before_it_costs_anything() {
+    let server = TestPostgres::start();
+    assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
+    for index in ["expirybucket", "principal", "origin"] {
+        let definition = server.query(&format!(
+            "SELECT indexdef FROM pg_indexes WHERE indexname = 'jettysessions_{index}'"
+        ));
+        server.query(&format!("DROP INDEX jettysessions_{index}"));
+        let error = open(&server.url())
+            .await
+            .count()
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("index jettysessions_{index}")),
+            "{error}"
+        );
+        server.query(&definition);
+        assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
+    }
+}
