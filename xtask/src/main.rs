@@ -6,6 +6,7 @@
 
 mod bench;
 mod command;
+mod fuzz;
 mod licenses;
 mod setup;
 mod test;
@@ -21,6 +22,12 @@ enum Task {
     /// Measure against the real alternatives; prints Markdown tables.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed what comes from outside with random bytes; needs a nightly compiler.
+    Fuzz {
+        /// How long each target is fuzzed, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Install what the tests need, or say what to install.
     Setup,
     /// Set up, then run every check and all tests.
@@ -45,6 +52,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(&bench),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Setup => setup::run(),
         Task::Test {
             skip_setup,
