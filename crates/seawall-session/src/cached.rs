@@ -216,10 +216,9 @@ impl Cached {
         self.lock().end(successor)
     }
 
-    /// The first id that the session had, as it is stored.
-    pub(crate) fn origin(&self) -> Arc<str> {
-        let origin = self.lock().tip.origin.clone();
-        origin.unwrap_or_else(|| self.key.id.clone())
+    /// What deletes the session, wherever it moves to meanwhile.
+    pub(crate) fn deletion(&self) -> Commit {
+        Commit::deletion(self.key.clone(), self.lock().tip.origin.clone())
     }
 }
 
@@ -284,9 +283,7 @@ impl State {
     /// give a commit the same version in the same millisecond, of which one fails; so the node
     /// counts too.
     pub(crate) fn is_own(&self, stored: &SessionRecord) -> bool {
-        let is = |own: &Arc<SessionRecord>| {
-            own.version == stored.version && own.last_node == stored.last_node
-        };
+        let is = |own: &Arc<SessionRecord>| own.is_commit(stored);
         let in_flight = self.in_flight.as_ref().map(|sent| &sent.record);
         self.committed.as_ref().is_some_and(is) || in_flight.is_some_and(is)
     }

@@ -16,15 +16,21 @@ impl SessionManager {
     /// Ends a session on every node. Once this answers, no node accepts its id (P4), or the new id
     /// that it was given meanwhile.
     pub(crate) async fn invalidate(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
-        let delete = Commit::Delete {
-            key: cached.key.clone(),
-            origin: cached.origin(),
-        };
-        let outcome = self.inner.shared.batcher.commit(delete).await?;
+        self.delete(cached.deletion(), Some(cached.clone())).await
+    }
+
+    /// Deletes a session, tells the listeners, and ends this node's copies of it, if it has any.
+    pub(crate) async fn delete(
+        &self,
+        deletion: Commit,
+        cached: Option<Arc<Cached>>,
+    ) -> Result<(), SessionError> {
+        let key = deletion.key().clone();
+        let outcome = self.inner.shared.batcher.commit(deletion).await?;
         if outcome == CommitOutcome::Done {
-            self.tell(&cached.key, &SessionEvent::Invalidated);
+            self.tell(&key, &SessionEvent::Invalidated);
         }
-        let mut next = Some(cached.clone());
+        let mut next = cached;
         while let Some(ended) = next {
             next = ended.end(None);
             self.forget(&ended);
@@ -75,7 +81,7 @@ impl SessionManager {
         })
     }
 
-    pub(crate) fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
+    fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
         self.inner.shared.listeners.tell(session, event);
     }
 
@@ -86,7 +92,7 @@ impl SessionManager {
     ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
         let id = SessionId::generate();
         let now = self.inner.shared.clock.now();
-        let mut renamed = record.written_by(&self.settings().node, now);
+        let mut renamed = (**record).clone().written_by(&self.settings().node, now);
         renamed.origin.get_or_insert_with(|| key.id.clone());
         let commit = Commit::Rename {
             key: key.clone(),

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use seawall_store::{CommitOutcome, SessionKey, SessionSummary};
+use seawall_store::{SessionKey, SessionSummary};
 
 use crate::{
-    error::SessionError, events::SessionEvent, limits::LimitExceeded, manager::SessionManager,
-    session::Session,
+    error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
 };
 
 /// How many sessions a principal may have, and what happens to one too many.
@@ -34,14 +33,8 @@ impl SessionManager {
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn revoke(&self, session: &SessionSummary) -> Result<(), SessionError> {
-        let outcome = self.inner.shared.batcher.commit(session.deletion()).await?;
-        if outcome == CommitOutcome::Done {
-            self.tell(&session.key, &SessionEvent::Invalidated);
-        }
-        if let Some((_, cached)) = self.inner.cache.remove(&session.key) {
-            cached.end(None);
-        }
-        Ok(())
+        let cached = self.inner.cache.get(&session.key);
+        self.delete(session.deletion(), cached).await
     }
 
     /// Ends the sessions of a principal, but for `except`; says how many they were.

@@ -15,11 +15,12 @@ impl SessionManager {
         let interval = {
             let mut state = cached.lock();
             state.access(now);
-            self.settings().touch_interval(state.tip().idle_timeout)
+            let interval = self.settings().touch_interval(state.tip().idle_timeout);
+            if state.untold_access(interval).is_none() {
+                return Ok(());
+            }
+            interval
         };
-        if cached.lock().untold_access(interval).is_none() {
-            return Ok(());
-        }
         // One request tells; the others of the session wait, and find it told.
         let _turn = cached.touching.lock().await;
         let Some(last_access) = cached.lock().untold_access(interval) else {

@@ -4,6 +4,41 @@ use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
+/// The parts of `SCHEME://USER:PASSWORD@HOSTS/PATH?QUERY`, as they are written.
+pub(crate) struct Parts<'a> {
+    pub(crate) scheme: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) password: &'a str,
+    pub(crate) hosts: &'a str,
+    pub(crate) path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// What is not there is empty.
+    pub(crate) fn of(uri: &'a str) -> Self {
+        let (scheme, rest) = uri.split_once("://").unwrap_or_default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (credentials, hosts) = place.rsplit_once('@').unwrap_or(("", place));
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        Self {
+            scheme,
+            user,
+            password,
+            hosts,
+            path,
+            query,
+        }
+    }
+
+    /// The options, each a name and its value.
+    pub(crate) fn options(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let options = self.query.split('&').filter(|option| !option.is_empty());
+        options.map(|option| option.split_once('=').unwrap_or((option, "")))
+    }
+}
+
 /// Text as a URL writes it; `None` when there is none.
 pub(crate) fn decode(text: &str) -> Option<String> {
     let text = percent_decode_str(text).decode_utf8_lossy();

@@ -8,6 +8,7 @@ mod commits;
 mod concurrency;
 mod expiry;
 mod model;
+pub mod random;
 
 use std::{sync::Arc, time::Duration};
 

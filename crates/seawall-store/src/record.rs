@@ -78,30 +78,36 @@ pub const WRITER_LIMIT: usize = 16;
 impl SessionRecord {
     /// The record as `node` commits it on top of what is stored, which is this.
     #[must_use]
-    pub fn written_by(&self, node: &Arc<str>, now: Timestamp) -> Self {
-        let mut written = self.clone();
-        if written.version > Version::default() && written.last_node != *node {
-            written.writers.insert(self.last_node.clone(), self.version);
+    pub fn written_by(mut self, node: &Arc<str>, now: Timestamp) -> Self {
+        if self.version > Version::default() && self.last_node != *node {
+            self.writers.insert(self.last_node, self.version);
         }
-        written.writers.remove(node);
-        while written.writers.len() > WRITER_LIMIT {
-            let earliest = written.writers.iter().min_by_key(|(_, version)| **version);
+        self.writers.remove(node);
+        while self.writers.len() > WRITER_LIMIT {
+            let earliest = self.writers.iter().min_by_key(|(_, version)| **version);
             let Some(node) = earliest.map(|(node, _)| node.clone()) else {
                 break;
             };
-            written.writers.remove(&node);
+            self.writers.remove(&node);
         }
-        written.version = self.version.next(now);
-        written.last_node = node.clone();
-        written
+        Self {
+            version: self.version.next(now),
+            last_node: node.clone(),
+            ..self
+        }
+    }
+
+    /// Whether both are the same commit: the same version, by the same node.
+    #[must_use]
+    pub fn is_commit(&self, other: &Self) -> bool {
+        self.version == other.version && self.last_node == other.last_node
     }
 
     /// Whether this stored record builds on `commit`, or is it. `None` when that cannot be told.
     #[must_use]
     pub fn includes(&self, commit: &Self) -> Option<bool> {
         if self.version <= commit.version {
-            let is_it = self.version == commit.version && self.last_node == commit.last_node;
-            return Some(is_it);
+            return Some(self.is_commit(commit));
         }
         match self.writers.get(&commit.last_node) {
             // Somebody else with this name has written.

@@ -127,10 +127,7 @@ impl SessionSummary {
     /// Deletes this session, even if it moves to another id in the meantime.
     #[must_use]
     pub fn deletion(&self) -> Commit {
-        Commit::Delete {
-            key: self.key.clone(),
-            origin: self.origin.clone().unwrap_or_else(|| self.key.id.clone()),
-        }
+        Commit::deletion(self.key.clone(), self.origin.clone())
     }
 }
 
@@ -138,7 +135,13 @@ impl Commit {
     /// Deletes a session that had no other id before.
     #[must_use]
     pub fn delete(key: SessionKey) -> Self {
-        let origin = key.id.clone();
+        Self::deletion(key, None)
+    }
+
+    /// Deletes a session with this [`origin`](SessionRecord::origin), wherever it has moved to.
+    #[must_use]
+    pub fn deletion(key: SessionKey, origin: Option<Arc<str>>) -> Self {
+        let origin = origin.unwrap_or_else(|| key.id.clone());
         Self::Delete { key, origin }
     }
 

@@ -99,19 +99,17 @@ impl FromStr for StoreUrl {
         let Some((scheme, rest)) = text.split_once(':') else {
             return error("", "it has no scheme");
         };
+        let server = |kind: fn(ServerUrl) -> Self| match rest.starts_with("//") {
+            true => Ok(kind(ServerUrl::new(text))),
+            false => error(scheme, "// must follow the scheme"),
+        };
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => error("memory:…", "nothing may follow memory:"),
-            "mariadb" | "mysql" | "postgres" | "postgresql" | "redis" | "rediss"
-            | "redis-sentinel" | "rediss-sentinel" | "redis-cluster" | "rediss-cluster"
-                if !rest.starts_with("//") =>
-            {
-                error(scheme, "// must follow the scheme")
-            }
-            "mariadb" | "mysql" => Ok(Self::Mysql(ServerUrl::new(text))),
-            "postgres" | "postgresql" => Ok(Self::Postgres(ServerUrl::new(text))),
+            "mariadb" | "mysql" => server(Self::Mysql),
+            "postgres" | "postgresql" => server(Self::Postgres),
             "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
-            | "rediss-cluster" => Ok(Self::Redis(ServerUrl::new(text))),
+            | "rediss-cluster" => server(Self::Redis),
             "sqlite" if rest.is_empty() => error(text, "it names no file"),
             "sqlite" => Ok(Self::Sqlite(rest.into())),
             // What follows may hold a password.

@@ -16,6 +16,21 @@ pub struct BrowserState {
 }
 
 impl BrowserState {
+    /// What a request for `action` brings, `now`: a cookie, and the session that it stands for. `None`
+    /// when there is nothing to probe with.
+    #[must_use]
+    pub fn present(
+        &self,
+        action: Action,
+        now: Duration,
+    ) -> Option<(Option<String>, Option<Token>)> {
+        if action != Action::Probe {
+            return Some((self.cookie.clone(), self.token));
+        }
+        let (old, rotated) = self.old.as_ref()?;
+        (*rotated < now).then(|| (Some(old.clone()), None))
+    }
+
     /// Takes note of an answer that came `now` to a request that `sent` this cookie: which session
     /// it was about, and its `Set-Cookie` header.
     pub fn keep(

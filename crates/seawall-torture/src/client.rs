@@ -104,10 +104,8 @@ impl Visitor {
     pub(crate) async fn act(&self, node: usize, action: Action) {
         let before = self.world.browser(self.browser).clone();
         let start = self.world.now();
-        let (cookie, meant) = match (action, before.old) {
-            (Action::Probe, Some((old, rotated))) if rotated < start => (Some(old), None),
-            (Action::Probe, _) => return,
-            _ => (before.cookie.clone(), before.token),
+        let Some((cookie, meant)) = before.present(action, start) else {
+            return;
         };
         let request = self.request(node, action, cookie.as_deref());
         let answer = timeout(ANSWER_LIMIT, request).await.ok().flatten();

@@ -134,8 +134,7 @@ async fn list(store: &dyn SessionStore, principal: &str) -> Result<Vec<SessionSu
 
 async fn revoke_one(store: &dyn SessionStore, one: &OneSession) -> Result<String, String> {
     let (key, record) = find(store, one).await?;
-    let origin = record.origin.clone().unwrap_or_else(|| key.id.clone());
-    let deletion = Commit::Delete { key, origin };
+    let deletion = Commit::deletion(key, record.origin);
     let outcomes = store
         .commit(&[deletion])
         .await

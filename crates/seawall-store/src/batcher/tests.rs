@@ -54,7 +54,9 @@ impl Faulty {
         let Commit::Update { key, record, .. } = commit else {
             return;
         };
-        let mut later = record.written_by(&"other".into(), Timestamp::default());
+        let mut later = (**record)
+            .clone()
+            .written_by(&"other".into(), Timestamp::default());
         if !self.keeps_writers.load(Ordering::SeqCst) {
             later.writers = (0..WRITER_LIMIT)
                 .map(|node| (format!("late{node}").into(), later.version))

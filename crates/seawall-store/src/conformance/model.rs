@@ -1,5 +1,6 @@
 //! Random operations, compared with the memory back end after each step.
 
+use super::random::Random;
 use super::*;
 use crate::memory::MemoryStore;
 
@@ -10,7 +11,7 @@ const IDS: [&str; 5] = ["m0", "m1", "m2", "m3", "m4"];
 pub(super) async fn run(store: &dyn SessionStore) {
     for seed in 1..=SEEDS {
         let model = MemoryStore::new();
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         for step in 0..STEPS {
             let operation = random.commit(step);
             let expected = commit(&model, operation.clone()).await;
@@ -34,31 +35,16 @@ pub(super) async fn run(store: &dyn SessionStore) {
     }
 }
 
-/// A small generator (SplitMix64), so that a failure can be repeated by its seed.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).expect("a small number")
-    }
-
     /// One of few versions, so that comparisons succeed often.
     fn version(&mut self) -> i64 {
-        i64::try_from(self.next() % 3).expect("a small number") + 1
+        i64::try_from(self.draw() % 3).expect("a small number") + 1
     }
 
     fn commit(&mut self, step: u64) -> Commit {
         let id = IDS[self.below(IDS.len())];
         let new_id = IDS[self.below(IDS.len())];
-        let access = START.plus(Duration::from_secs(self.next() % (step + 1)));
+        let access = START.plus(Duration::from_secs(self.draw() % (step + 1)));
         let written = SessionRecord {
             last_access: access,
             ..record(self.version())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mysql_async::{OptsBuilder, SslOpts};
 
 use crate::{
-    address::{decode, is_this_machine, parse_host},
+    address::{Parts, decode, is_this_machine, parse_host},
     link::CONNECT_LIMIT,
     tls::{self, Trust},
     url::ServerUrl,
@@ -40,23 +40,19 @@ enum Mode {
 /// # Errors
 /// What is wrong with the URL, for people.
 pub(super) fn parse(url: &ServerUrl) -> Result<OptsBuilder, String> {
-    let (_, rest) = url.uri().split_once("://").unwrap_or_default();
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let (credentials, host) = place.rsplit_once('@').unwrap_or(("", place));
-    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let (host, port) = parse_host(host, PORT)?;
-    let database = decode(database).ok_or("it names no database")?;
-    let tls_options = TlsOptions::parse(query)?;
+    let parts = Parts::of(url.uri());
+    let (host, port) = parse_host(parts.hosts, PORT)?;
+    let database = decode(parts.path).ok_or("it names no database")?;
+    let tls_options = TlsOptions::parse(&parts)?;
     let ssl = tls_options.settings(&host)?;
     Ok(OptsBuilder::default()
         .ip_or_hostname(host)
         .tcp_port(port)
-        .user(decode(user))
+        .user(decode(parts.user))
         .pass(
             url.password()
                 .map(str::to_owned)
-                .or_else(|| decode(password)),
+                .or_else(|| decode(parts.password)),
         )
         .db_name(Some(database))
         .ssl_opts(ssl)
@@ -66,14 +62,13 @@ pub(super) fn parse(url: &ServerUrl) -> Result<OptsBuilder, String> {
 }
 
 impl TlsOptions {
-    fn parse(query: &str) -> Result<Self, String> {
+    fn parse(parts: &Parts<'_>) -> Result<Self, String> {
         let mut options = Self::default();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("ssl-mode", mode)) => options.mode = Some(Mode::parse(mode)?),
-                Some(("ssl-ca", path)) => options.authorities = decode(path).map(PathBuf::from),
+        for (name, value) in parts.options() {
+            match name {
+                "ssl-mode" => options.mode = Some(Mode::parse(value)?),
+                "ssl-ca" => options.authorities = decode(value).map(PathBuf::from),
                 _ => {
-                    let name = option.split('=').next().unwrap_or_default();
                     return Err(format!(
                         "option {name:?} is not known; there are ssl-mode and ssl-ca"
                     ));

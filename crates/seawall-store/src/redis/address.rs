@@ -5,7 +5,7 @@ use std::{fs, str::FromStr};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::{
-    address::{decode, parse_host},
+    address::{Parts, decode, parse_host},
     url::ServerUrl,
 };
 
@@ -50,15 +50,14 @@ impl Address {
     /// # Errors
     /// What is wrong with the URL, for people.
     pub(super) fn parse(url: &ServerUrl) -> Result<Self, String> {
-        let (scheme, rest) = url.uri().split_once("://").unwrap_or_default();
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (credentials, hosts) = place.rsplit_once('@').unwrap_or(("", place));
-        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-        let options = Options::parse(query)?;
-        let (tls, deployment) = match scheme.strip_prefix("rediss") {
+        let parts = Parts::of(url.uri());
+        let options = Options::parse(&parts)?;
+        let (tls, deployment) = match parts.scheme.strip_prefix("rediss") {
             Some(kind) => (true, kind),
-            None => (false, scheme.strip_prefix("redis").unwrap_or(scheme)),
+            None => (
+                false,
+                parts.scheme.strip_prefix("redis").unwrap_or(parts.scheme),
+            ),
         };
         let deployment = match (deployment, options.master) {
             ("-sentinel", Some(master)) => Deployment::Sentinel {
@@ -75,15 +74,15 @@ impl Address {
         if matches!(deployment, Deployment::Cluster) && options.replicas > 0 {
             return Err("replicas= does not go with redis-cluster://".to_owned());
         }
-        let hosts = parse_hosts(hosts, &deployment)?;
+        let hosts = parse_hosts(parts.hosts, &deployment)?;
         if !tls && (options.insecure || options.authorities.is_some()) {
             return Err("cacert= and insecure= go with rediss://".to_owned());
         }
-        let database = parse_database(database, &deployment)?;
+        let database = parse_database(parts.path, &deployment)?;
         let password = url
             .password()
             .map(str::to_owned)
-            .or_else(|| decode(password));
+            .or_else(|| decode(parts.password));
         Ok(Self {
             deployment,
             hosts,
@@ -91,7 +90,7 @@ impl Address {
                 insecure: options.insecure,
                 authorities: options.authorities,
             }),
-            user: decode(user),
+            user: decode(parts.user),
             password,
             database,
             replicas: options.replicas,
@@ -174,10 +173,9 @@ struct Options {
 }
 
 impl Options {
-    fn parse(query: &str) -> Result<Self, String> {
+    fn parse(parts: &Parts<'_>) -> Result<Self, String> {
         let mut options = Self::default();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        for (name, value) in parts.options() {
             match (name, value) {
                 ("cacert", _) => options.authorities = Some(read_file(value)?),
                 ("insecure", "true" | "false") => options.insecure = value == "true",

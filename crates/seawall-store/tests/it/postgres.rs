@@ -7,24 +7,14 @@ use seawall_store::{
     Version,
 };
 use seawall_testing::TestPostgres;
-use tokio::task::JoinSet;
 
-use crate::support::{create, key, open};
+use crate::support::{create, key, open, start_together};
 
 #[tokio::test]
 async fn nodes_that_start_together_on_an_empty_database_all_serve() {
     let server = TestPostgres::start();
     for round in 0..20 {
-        let url = server.create_database(&format!("round{round}"));
-        let mut nodes = JoinSet::new();
-        for node in 0..4 {
-            let url = url.clone();
-            nodes.spawn(async move {
-                let store = open(&url).await;
-                store.commit(&[create(&format!("s{node}"))]).await.unwrap()
-            });
-        }
-        assert_eq!(nodes.join_all().await, vec![[CommitOutcome::Done]; 4]);
+        start_together(&server.create_database(&format!("round{round}"))).await;
     }
     assert!(!server.log().contains("ERROR"), "{}", server.log());
 }

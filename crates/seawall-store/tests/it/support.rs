@@ -3,11 +3,26 @@
 use std::{sync::Arc, time::Duration};
 
 use seawall_store::{
-    Attributes, Commit, SessionKey, SessionRecord, SessionStore, StoreUrl, Timestamp, Version,
+    Attributes, Commit, CommitOutcome, SessionKey, SessionRecord, SessionStore, StoreUrl,
+    Timestamp, Version,
 };
+use tokio::task::JoinSet;
 
 pub(crate) async fn open(url: &str) -> Arc<dyn SessionStore> {
     url.parse::<StoreUrl>().unwrap().open().await.unwrap()
+}
+
+/// Four nodes start at the same instant on the empty database at `url`, and all serve.
+pub(crate) async fn start_together(url: &str) {
+    let mut nodes = JoinSet::new();
+    for node in 0..4 {
+        let url = url.to_owned();
+        nodes.spawn(async move {
+            let store = open(&url).await;
+            store.commit(&[create(&format!("s{node}"))]).await.unwrap()
+        });
+    }
+    assert_eq!(nodes.join_all().await, vec![[CommitOutcome::Done]; 4]);
 }
 
 pub(crate) fn key(id: &str) -> SessionKey {

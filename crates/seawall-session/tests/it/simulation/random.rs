@@ -1,32 +1,28 @@
-//! Chance that can be repeated by its seed.
+//! Chance that can be repeated by its seed, shared by reference.
 
 use std::{sync::Mutex, time::Duration};
 
-/// SplitMix64, shared by reference.
+use seawall_store::conformance::random;
+
 #[derive(Debug)]
-pub(crate) struct Random(Mutex<u64>);
+pub(crate) struct Random(Mutex<random::Random>);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed))
+        Self(Mutex::new(random::Random::new(seed)))
     }
 
     /// A generator of its own, which goes on from here by itself.
     pub(crate) fn fork(&self) -> Self {
-        Self::new(self.next())
+        Self::new(self.draw())
     }
 
-    pub(crate) fn next(&self) -> u64 {
-        let mut state = self.0.lock().unwrap();
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn draw(&self) -> u64 {
+        self.0.lock().unwrap().draw()
     }
 
     pub(crate) fn below(&self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap()
+        self.0.lock().unwrap().below(limit)
     }
 
     pub(crate) fn one_in(&self, count: usize) -> bool {
@@ -35,6 +31,6 @@ impl Random {
 
     pub(crate) fn up_to(&self, limit: Duration) -> Duration {
         let micros = u64::try_from(limit.as_micros()).unwrap();
-        Duration::from_micros(self.next() % (micros + 1))
+        Duration::from_micros(self.draw() % (micros + 1))
     }
 }

@@ -187,10 +187,8 @@ impl World {
     async fn act(&self, browser: usize, node: usize, action: Action) {
         let before = self.browsers[browser].lock().unwrap().clone();
         let start = self.start.elapsed();
-        let (cookie, meant) = match (action, before.old) {
-            (Action::Probe, Some((old, rotated))) if rotated < start => (Some(old), None),
-            (Action::Probe, _) => return,
-            _ => (before.cookie.clone(), before.token),
+        let Some((cookie, meant)) = before.present(action, start) else {
+            return;
         };
         let node = self.nodes.lock().unwrap()[node].clone();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
