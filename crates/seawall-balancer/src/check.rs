@@ -1,7 +1,6 @@
 //! The health checks: one task for each server, in one worker, for all workers.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -10,8 +9,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use seawall_net::Address;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     config::CheckConfig,
@@ -84,7 +84,7 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
 }
 
 async fn check(server: &Server, config: &CheckConfig) -> CheckResult {
-    let answer = timeout(config.timeout, ask(server.config.address, &config.path)).await;
+    let answer = timeout(config.timeout, ask(&server.config.address, &config.path)).await;
     match answer {
         Ok(Ok((status, body))) => judge(status, &body, &config.expected),
         Ok(Err(error)) => CheckResult::failed(error.to_string()),
@@ -121,13 +121,13 @@ fn judge(status: StatusCode, body: &[u8], expected: &[u16]) -> CheckResult {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), BoxError> {
-    let stream = TcpStream::connect(address).await?;
+async fn ask(address: &Address, path: &str) -> Result<(StatusCode, Bytes), BoxError> {
+    let stream = address.connect().await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::task::spawn_local(connection);
     let request = Request::get(path)
-        .header(header::HOST, address.to_string())
+        .header(header::HOST, address.host())
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;

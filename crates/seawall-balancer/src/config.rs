@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use seawall_net::ServeLimits;
+use seawall_net::{Address, ServeLimits};
 
 use crate::access_log::AccessLog;
 
@@ -59,7 +59,7 @@ pub struct ServerConfig {
     /// Its name, as it stands in cookies; for Seawall's nodes the node's name.
     pub name: Arc<str>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its share of the clients, up to 256; 0 takes no new ones.
     pub weight: u32,
 }

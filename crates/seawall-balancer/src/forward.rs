@@ -255,7 +255,7 @@ impl Worker {
             let lease = match self.pool.reuse(index).await {
                 Some(lease) => lease,
                 None => {
-                    let address = server.config.address;
+                    let address = &server.config.address;
                     match self.pool.connect(index, address, timeouts.connect).await {
                         Ok(lease) => lease,
                         Err(_) => return Err(Failure::NotSent(outgoing)),

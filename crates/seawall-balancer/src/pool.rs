@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     time::{Duration, Instant},
@@ -10,8 +9,8 @@ use std::{
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use seawall_net::SmallWrites;
-use tokio::{net::TcpStream, time::Sleep};
+use seawall_net::{Address, SmallWrites};
+use tokio::time::Sleep;
 
 use crate::body::RequestBody;
 
@@ -92,12 +91,11 @@ impl Pool {
     pub(crate) async fn connect(
         &self,
         server: usize,
-        address: SocketAddr,
+        address: &Address,
         limit: Duration,
     ) -> std::io::Result<Lease> {
         let connecting = async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            let stream = address.connect().await?;
             http1::handshake(TokioIo::new(SmallWrites(stream)))
                 .await
                 .map_err(std::io::Error::other)

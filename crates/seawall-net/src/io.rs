@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::either::Either;
 
+use crate::address::Stream;
 use crate::connection::{Connection, Phase};
 use crate::framing::HeadScanner;
 use crate::small_writes::SmallWrites;
@@ -17,7 +18,7 @@ const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
     408 Request Timeout: the request head came too slowly";
 
 pub(crate) struct ServerIo {
-    stream: SmallWrites<TcpStream>,
+    stream: SmallWrites<Stream>,
     pub(crate) connection: Connection,
     scanner: HeadScanner,
     /// Held as long as the socket is open, upgraded or not.
@@ -26,7 +27,7 @@ pub(crate) struct ServerIo {
 
 impl ServerIo {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         connection: Connection,
         permit: OwnedSemaphorePermit,
     ) -> Self {
@@ -59,7 +60,10 @@ impl Drop for ServerIo {
     fn drop(&mut self) {
         if self.connection.is_timed_out() {
             // hyper only closes. A client that reads deserves to know why; best effort.
-            let _ = self.stream.0.try_write(TIMED_OUT);
+            let _ = match &self.stream.0 {
+                Either::Left(stream) => stream.try_write(TIMED_OUT),
+                Either::Right(stream) => stream.try_write(TIMED_OUT),
+            };
         }
     }
 }

@@ -2,6 +2,7 @@
 //! HTTP/1 connection loop with its limits.
 #![warn(missing_docs)]
 
+mod address;
 mod connection;
 mod framing;
 mod io;
@@ -9,13 +10,16 @@ mod listener;
 mod server;
 mod shutdown;
 mod small_writes;
+mod unix;
 mod workers;
 
+pub use address::{Address, AddressError, Stream};
 pub use connection::{Connection, Served};
 pub use listener::{BindError, Listeners, listen};
-pub use server::{ServeLimits, serve, serve_connections};
+pub use server::{Listener, ServeLimits, serve, serve_connections};
 pub use shutdown::{Shutdown, Signal, wait_for_signal};
 pub use small_writes::SmallWrites;
+pub use unix::{SOCKET_PATH_MAX, SocketFile, UnixBindError, UnixSocket};
 pub use workers::{Workers, WorkersError};
 
 /// A boxed error, as bodies and services of any kind give it.

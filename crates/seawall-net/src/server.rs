@@ -2,7 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,12 +16,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tokio_util::either::Either;
 
 use crate::BoxError;
+use crate::address::Stream;
 use crate::connection::{Connection, Phase, Tracked};
 use crate::io::ServerIo;
 use crate::shutdown::Shutdown;
@@ -68,7 +71,7 @@ impl Default for ServeLimits {
 /// # Errors
 /// When the listener cannot be used at all. Errors of single connections end only these.
 pub async fn serve<M, S, B>(
-    listener: StdListener,
+    listener: impl Into<Listener>,
     limits: ServeLimits,
     shutdown: Shutdown,
     make_service: M,
@@ -89,7 +92,7 @@ where
 /// # Errors
 /// As [`serve`].
 pub async fn serve_connections<M, S, B>(
-    listener: StdListener,
+    listener: impl Into<Listener>,
     limits: ServeLimits,
     shutdown: Shutdown,
     make_service: M,
@@ -101,8 +104,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
+    let listener = listener.into().open()?;
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let slot_count = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
     let builder = http_builder(&limits);
@@ -113,7 +115,6 @@ where
         let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
             break;
         };
-        let _ = stream.set_nodelay(true);
         let connection = Connection::new(peer);
         let service = Tracked {
             inner: make_service(&connection),
@@ -145,6 +146,66 @@ where
     Ok(())
 }
 
+/// What a worker takes connections from.
+#[derive(Debug)]
+pub enum Listener {
+    /// A port of the network.
+    Tcp(StdTcpListener),
+    /// A socket of this machine.
+    Unix(StdUnixListener),
+}
+
+impl From<StdTcpListener> for Listener {
+    fn from(listener: StdTcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<StdUnixListener> for Listener {
+    fn from(listener: StdUnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+impl Listener {
+    fn open(self) -> io::Result<OpenListener> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                OpenListener::Tcp(TcpListener::from_std(listener)?)
+            }
+            Self::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                OpenListener::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// A [`Listener`] in the runtime.
+enum OpenListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl OpenListener {
+    /// The next connection with its peer. What comes by a Unix socket comes from this machine.
+    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok((Either::Left(stream), peer))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                Ok((Either::Right(stream), here))
+            }
+        }
+    }
+}
+
 fn http_builder(limits: &ServeLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -158,10 +219,10 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
 
 /// The next connection; `None` after shutdown, once the kernel's queue is empty.
 async fn accept(
-    listener: &TcpListener,
+    listener: &OpenListener,
     slots: &Semaphore,
     shutdown: &Shutdown,
-) -> Option<(TcpStream, SocketAddr)> {
+) -> Option<(Stream, SocketAddr)> {
     loop {
         if shutdown.is_triggered() {
             // Clients in the queue believe that they are connected; closing would reset them.

@@ -11,6 +11,9 @@ use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
 pub struct NodeConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// A Unix socket that it listens on too: for a balancer on the same machine, which reaches it so
+    /// for less.
+    pub socket: Option<PathBuf>,
     /// How many threads serve requests.
     pub workers: usize,
     /// The folder of applications; without one there is only what is built in.
@@ -37,6 +40,7 @@ impl NodeConfig {
     pub fn new(listen: SocketAddr, store: Arc<dyn SessionStore>) -> Self {
         Self {
             listen,
+            socket: None,
             workers: 1,
             webapps: None,
             sessions: SessionSettings::default(),

@@ -1,8 +1,15 @@
 //! A node from its sockets to its end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use seawall_net::{BindError, Listeners, Shutdown, Workers, WorkersError, serve};
+use seawall_net::{
+    BindError, Listener, Listeners, Shutdown, UnixBindError, UnixSocket, Workers, WorkersError,
+    serve,
+};
 use seawall_session::Sweeper;
 use seawall_store::Batcher;
 use tokio::sync::SetOnce;
@@ -34,6 +41,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The Unix socket cannot be listened on.
+    #[error(transparent)]
+    Socket(#[from] UnixBindError),
     /// The threads could not be started, or one of them failed.
     #[error(transparent)]
     Workers(#[from] WorkersError),
@@ -44,6 +54,7 @@ pub enum NodeError {
 pub struct Node {
     config: NodeConfig,
     listeners: Listeners,
+    socket: Option<UnixSocket>,
 }
 
 impl Node {
@@ -60,7 +71,16 @@ impl Node {
             })?;
         }
         let listeners = Listeners::bind(config.listen, config.workers)?;
-        Ok(Self { config, listeners })
+        let socket = config
+            .socket
+            .as_deref()
+            .map(|path| UnixSocket::bind(path, config.workers));
+        let socket = socket.transpose()?;
+        Ok(Self {
+            config,
+            listeners,
+            socket,
+        })
     }
 
     /// The address, with the real port.
@@ -76,25 +96,34 @@ impl Node {
     pub fn run(self, shutdown: Shutdown) -> Result<(), NodeError> {
         let address = self.local_addr();
         let workers = self.config.workers.max(1);
-        let listeners = std::sync::Mutex::new(self.listeners.into_vec());
+        let (unix, _file) = self.socket.map(UnixSocket::into_parts).unzip();
+        let tcp = self.listeners.into_vec().into_iter().map(Listener::from);
+        let unix = unix.into_iter().flatten().map(Listener::from);
+        let listeners = Mutex::new((tcp.collect::<Vec<_>>(), unix.collect::<Vec<_>>()));
         let limits = self.config.limits.clone();
         let config = Arc::new(self.config);
         // The first worker makes what all of them share, on its own runtime.
         let shared = Arc::new(SetOnce::<Arc<Server>>::new());
         let threads = Workers::spawn("node", workers, move |index| {
-            let listener = listeners.lock().expect("no worker panicked here").pop();
+            let (tcp, unix) = {
+                let mut listeners = listeners.lock().expect("no worker panicked here");
+                (listeners.0.pop(), listeners.1.pop())
+            };
             let (config, shared) = (config.clone(), shared.clone());
             let (limits, shutdown) = (limits.clone(), shutdown.clone());
             async move {
                 let _background = (index == 0).then(|| start(&config, address, &shutdown, &shared));
                 let server = shared.wait().await.clone();
-                let listener = listener.expect("one listener for each worker");
-                let served = serve(listener, limits, shutdown, |peer| {
-                    service::Connection::new(server.clone(), peer)
-                });
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "the listener failed");
-                }
+                let listen = async |listener: Option<Listener>| {
+                    let Some(listener) = listener else { return };
+                    let served = serve(listener, limits.clone(), shutdown.clone(), |peer| {
+                        service::Connection::new(server.clone(), peer)
+                    });
+                    if let Err(error) = served.await {
+                        tracing::error!(%error, "the listener failed");
+                    }
+                };
+                tokio::join!(listen(tcp), listen(unix));
             }
         })?;
         Ok(threads.join()?)

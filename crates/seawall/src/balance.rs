@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use seawall_balancer::{Balancer, BalancerConfig, ServerConfig};
-use seawall_net::Shutdown;
+use seawall_net::{AddressError, Shutdown};
 
 use crate::{
     cli::BalanceArgs,
@@ -42,7 +42,7 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
 fn own_nodes(settings: &Settings) -> Vec<ServerConfig> {
     let node = |index| ServerConfig {
         name: format!("node{}", index + 1).into(),
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.node_port + index)),
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.node_port + index)).into(),
         weight: 1,
     };
     (0..settings.nodes).map(node).collect()
@@ -62,7 +62,7 @@ pub(crate) fn parse_server(text: &str) -> Result<ServerConfig, String> {
     };
     let address = address
         .parse()
-        .map_err(|_| format!("{address:?} is no address; write for example 127.0.0.1:8080"))?;
+        .map_err(|error: AddressError| error.to_string())?;
     Ok(ServerConfig {
         name: name.into(),
         address,
@@ -78,8 +78,8 @@ mod tests {
     fn servers_are_read() {
         let server = parse_server("node1=127.0.0.1:8080,weight=3").unwrap();
         assert_eq!(
-            (&*server.name, server.address.port(), server.weight),
-            ("node1", 8080, 3)
+            (&*server.name, &*server.address.to_string(), server.weight),
+            ("node1", "127.0.0.1:8080", 3)
         );
         for text in ["", "node1", "node1=nowhere", "node1=127.0.0.1:80,weight=x"] {
             assert!(parse_server(text).is_err(), "{text}");

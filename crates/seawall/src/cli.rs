@@ -72,8 +72,8 @@ pub(crate) struct BalanceArgs {
     pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) front: FrontArgs,
-    /// A server: NAME=ADDRESS or NAME=ADDRESS,weight=N. The name is what stands in cookies. Without
-    /// any, the nodes that `seawall up` would run.
+    /// A server: NAME=ADDRESS or NAME=ADDRESS,weight=N. The name is what stands in cookies; the
+    /// address is HOST:PORT or unix:PATH. Without any, the nodes that `seawall up` would run.
     #[arg(long = "server", value_name = "SERVER", value_parser = balance::parse_server)]
     pub(crate) servers: Vec<seawall_balancer::ServerConfig>,
     /// How many threads serve requests; one for each two cores by default.
@@ -133,6 +133,9 @@ pub(crate) struct NodeArgs {
     /// Where it listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
+    /// A Unix socket to listen on too, for a balancer on this machine.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// How many threads serve requests; all cores by default.
     #[arg(long)]
     pub(crate) workers: Option<usize>,

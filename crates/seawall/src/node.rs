@@ -11,6 +11,7 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     let store = open(&settings)?;
     let node = Node::bind(NodeConfig {
         workers: args.workers.unwrap_or_else(cores),
+        socket: args.socket.clone(),
         webapps: settings.webapps.clone(),
         sessions: SessionSettings {
             node: args.name.as_str().into(),

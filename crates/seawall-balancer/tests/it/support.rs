@@ -37,7 +37,7 @@ impl Running {
         let any = "127.0.0.1:0".parse().unwrap();
         let servers = (1..).zip(servers).map(|(number, server)| ServerConfig {
             name: format!("node{number}").into(),
-            address: server.address(),
+            address: server.address().into(),
             weight: 1,
         });
         let mut config = BalancerConfig::new(any, any, servers.collect());

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::net::UnixStream,
 };
 
 use crate::support::{TestNode, status};
@@ -40,4 +41,24 @@ fn an_idle_connection_does_not_hold_the_node_up() {
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
     assert!(node.end());
+}
+
+#[test]
+fn a_node_serves_on_its_unix_socket_and_takes_it_away_at_the_end() {
+    let node = TestNode::start(&[("shop/p.html.j2", "{{ request.remote }}")]);
+    let path = node.socket();
+    for _ in 0..4 {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        write!(
+            stream,
+            "GET /shop/p.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(status(&answer), 200);
+        assert!(answer.ends_with("127.0.0.1"), "{answer}");
+    }
+    assert!(node.end());
+    assert!(!path.exists());
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -37,6 +37,7 @@ impl TestNode {
         config.webapps = Some(webapps.path().to_owned());
         config.form_limit = 1_000;
         config.workers = 2;
+        config.socket = Some(socket(webapps.path()));
         let node = Node::bind(config).unwrap();
         let (address, shutdown) = (node.local_addr(), Shutdown::new());
         let end = shutdown.clone();
@@ -47,6 +48,11 @@ impl TestNode {
             webapps,
             thread: Some(thread),
         }
+    }
+
+    /// The node's Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket(self.webapps.path())
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -103,6 +109,10 @@ impl Drop for TestNode {
             let _ = thread.join();
         }
     }
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("node1.sock")
 }
 
 fn write(folder: &Path, path: &str, content: &str) {

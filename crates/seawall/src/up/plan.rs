@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use seawall_net::{Address, SOCKET_PATH_MAX};
+
 use super::{Child, watch::Watch};
 use crate::{
     cli::{Stick, UpArgs},
@@ -41,6 +43,14 @@ impl Plan {
             config: args.config.config.clone(),
             log: log.to_owned(),
         })
+    }
+
+    /// Where a node listens for the balancer, if the path is not too long for a socket. The port
+    /// keeps apart two clusters that share a data folder.
+    fn socket(&self, name: &str, address: SocketAddr) -> Option<PathBuf> {
+        let file = format!("{name}-{}.sock", address.port());
+        let path = std::path::absolute(&self.settings.data).ok()?.join(file);
+        (path.as_os_str().len() <= SOCKET_PATH_MAX).then_some(path)
     }
 
     /// The nodes' names and addresses.
@@ -109,6 +119,9 @@ impl Plan {
             child
                 .argument("--workers", &workers.to_string())
                 .word("--parent-pipe");
+            if let Some(socket) = self.socket(&name, address) {
+                child.argument("--socket", &socket.display().to_string());
+            }
             if let Some(config) = &self.config {
                 child.argument("--config", &config.display().to_string());
             }
@@ -141,6 +154,10 @@ impl Plan {
             child.argument("--config", &config.display().to_string());
         }
         for (name, address) in self.nodes() {
+            let address = match self.socket(&name, address) {
+                Some(path) => Address::Unix(path.into()),
+                None => Address::Tcp(address),
+            };
             child.argument("--server", &format!("{name}={address}"));
         }
         child

@@ -22,6 +22,14 @@ fn counts_go_on_over_alternating_nodes() {
     alternate(Cluster::on(Some(&server.url())));
 }
 
+#[test]
+fn the_balancer_reaches_the_nodes_by_unix_sockets() {
+    let cluster = Cluster::start();
+    let (_, health) = get(cluster.stats, "/health", "").unwrap();
+    assert_eq!(health.matches("unix:").count(), 2, "{health}");
+    assert!(cluster.end(), "it ended with an error");
+}
+
 fn alternate(cluster: Cluster) {
     let (head, page) = get(cluster.front, PAGE, "").unwrap();
     assert_eq!(visit_count(&page), Some(1));
