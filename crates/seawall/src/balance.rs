@@ -1,7 +1,5 @@
 //! `seawall balance`: the balancer.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use seawall_balancer::{Balancer, BalancerConfig, ServerConfig};
 use seawall_net::{AddressError, Shutdown};
 
@@ -15,7 +13,7 @@ use crate::{
 /// Runs a balancer until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> {
     let servers = if args.servers.is_empty() {
-        own_nodes(&settings)
+        settings.nodes.servers()
     } else {
         args.servers.clone()
     };
@@ -37,15 +35,6 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
     balancer.run(shutdown).map_err(|error| error.to_string())?;
     tracing::info!("balancer ended");
     Ok(())
-}
-
-fn own_nodes(settings: &Settings) -> Vec<ServerConfig> {
-    let node = |index| ServerConfig {
-        name: format!("node{}", index + 1).into(),
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.node_port + index)).into(),
-        weight: 1,
-    };
-    (0..settings.nodes).map(node).collect()
 }
 
 /// Reads `NAME=ADDRESS` or `NAME=ADDRESS,weight=N`.

@@ -73,7 +73,8 @@ pub(crate) struct BalanceArgs {
     #[command(flatten)]
     pub(crate) front: FrontArgs,
     /// A server: NAME=ADDRESS or NAME=ADDRESS,weight=N. The name is what stands in cookies; the
-    /// address is HOST:PORT or unix:PATH. Without any, the nodes that `seawall up` would run.
+    /// address is HOST:PORT or unix:PATH. Without any, the nodes of the
+    /// configuration.
     #[arg(long = "server", value_name = "SERVER", value_parser = balance::parse_server)]
     pub(crate) servers: Vec<seawall_balancer::ServerConfig>,
     /// How many threads serve requests; one for each two cores by default.
@@ -130,9 +131,9 @@ pub(crate) struct NodeArgs {
     /// The node's name, unique in the cluster.
     #[arg(long, default_value = "node1")]
     pub(crate) name: String,
-    /// Where it listens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
+    /// Where it listens, if not where the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
     /// A Unix socket to listen on too, for a balancer on this machine.
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,

@@ -1,10 +1,6 @@
 //! `seawall health`: how the store, the nodes and the balancer are.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -74,9 +70,8 @@ pub(crate) fn run(settings: &Settings, args: &HealthArgs) -> ExitCode {
 async fn check_all(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![check_store(settings).await];
     let mut nodes = Vec::new();
-    for index in 0..settings.nodes {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.node_port + index));
-        nodes.push(check_node(format!("node{}", index + 1), address).await);
+    for node in settings.nodes.iter() {
+        nodes.push(check_node(node.name.to_string(), node.address).await);
     }
     // One node is enough to serve; none is an outage.
     let some_serve = nodes.iter().any(|finding| finding.level == Level::Ok);

@@ -8,6 +8,10 @@ use crate::{cli::NodeArgs, config::Settings, parent};
 
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => settings.nodes.find(&args.name)?.listen,
+    };
     let store = open(&settings)?;
     let node = Node::bind(NodeConfig {
         workers: args.workers.unwrap_or_else(cores),
@@ -19,7 +23,7 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         },
         batcher: settings.batcher,
         sweep_interval: settings.sweep_interval,
-        ..NodeConfig::new(args.listen, store)
+        ..NodeConfig::new(listen, store)
     })
     .map_err(|error| error.to_string())?;
     let shutdown = Shutdown::new();

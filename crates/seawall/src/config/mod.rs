@@ -2,6 +2,7 @@
 
 mod duration;
 mod error;
+mod nodes;
 mod raw;
 
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use seawall_store::{BatcherSettings, StoreUrl};
 use crate::cli::ConfigArgs;
 pub(crate) use duration::parse as parse_duration;
 pub(crate) use error::ConfigError;
+pub(crate) use nodes::{NodePlace, Nodes};
 use raw::Raw;
 
 /// The file that is read when none is named.
@@ -31,7 +33,9 @@ pub(crate) struct Settings {
     pub(crate) batcher: BatcherSettings,
     pub(crate) session: SessionSettings,
     pub(crate) sweep_interval: Duration,
-    pub(crate) nodes: u16,
+    pub(crate) nodes: Nodes,
+    /// How many nodes `up` runs when the file lists none, and the first one's port.
+    pub(crate) node_count: u16,
     pub(crate) node_port: u16,
     pub(crate) webapps: Option<PathBuf>,
     /// The balancer, still without its servers.
@@ -86,16 +90,13 @@ impl Settings {
         session
             .validate()
             .map_err(|reason| wrong("session", reason))?;
-        if raw.nodes.count == 0 {
-            return Err(wrong(
-                "nodes.count",
-                "a cluster has at least one node".to_owned(),
-            ));
-        }
-        if raw.nodes.port.checked_add(raw.nodes.count - 1).is_none() {
-            let reason = "the last node's port would exceed 65535; choose a lower one".to_owned();
-            return Err(wrong("nodes.port", reason));
-        }
+        let nodes = if raw.node.is_empty() {
+            let raw::Nodes { count, port, .. } = raw.nodes;
+            let wrong = |reason| wrong("nodes.count and nodes.port", reason);
+            Nodes::on_this_machine(count, port).map_err(wrong)?
+        } else {
+            Nodes::listed(&raw.node).map_err(|reason| wrong("[[node]]", reason))?
+        };
         let balancer = balancer(&raw);
         Ok(Self {
             data: raw.data,
@@ -108,7 +109,8 @@ impl Settings {
             session,
             balancer,
             sweep_interval: raw.session.sweep_interval.0,
-            nodes: raw.nodes.count,
+            nodes,
+            node_count: raw.nodes.count,
             node_port: raw.nodes.port,
             webapps: Some(raw.nodes.webapps).filter(|folder| !folder.as_os_str().is_empty()),
         })

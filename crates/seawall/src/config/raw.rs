@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) store: Store,
     pub(super) session: Session,
     pub(super) nodes: Nodes,
+    pub(super) node: Vec<Node>,
     pub(super) balancer: Balancer,
 }
 
@@ -89,6 +90,21 @@ pub(super) struct Nodes {
     pub(super) webapps: PathBuf,
 }
 
+/// A node in a list. It has no defaults for who it is and where.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    pub(super) listen: Option<SocketAddr>,
+    #[serde(default = "default_weight")]
+    pub(super) weight: u32,
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Balancer {
@@ -142,6 +158,7 @@ impl Default for Raw {
             store: Store::default(),
             session: Session::default(),
             nodes: Nodes::default(),
+            node: Vec::new(),
             balancer: Balancer::default(),
         }
     }

@@ -23,7 +23,8 @@ fn the_embedded_defaults_are_those_of_the_libraries() {
         settings.batcher.patience,
         BatcherSettings::default().patience
     );
-    assert_eq!((settings.nodes, settings.node_port), (2, 8080));
+    assert_eq!((settings.node_count, settings.node_port), (2, 8080));
+    assert_eq!(settings.nodes, Nodes::on_this_machine(2, 8080).unwrap());
     assert_eq!(
         settings.store.to_string(),
         "sqlite:seawall-data/sessions.db"
@@ -37,8 +38,7 @@ fn a_file_needs_only_what_differs() {
         settings.session.idle_timeout,
         Some(Duration::from_secs(4 * 3_600))
     );
-    assert_eq!(settings.nodes, 5);
-    assert_eq!(settings.node_port, 8080);
+    assert_eq!(settings.nodes, Nodes::on_this_machine(5, 8080).unwrap());
     let immortal = parse("[session]\nidle_timeout = \"none\"").unwrap();
     assert_eq!(immortal.session.idle_timeout, None);
 }
@@ -71,4 +71,41 @@ fn wrong_values_say_where_and_what_to_write() {
         "{}",
         error("[nodes\n")
     );
+}
+
+const LIST: &str = r#"
+[[node]]
+name = "node1"
+address = "192.0.2.11:8080"
+[[node]]
+name = "node2"
+address = "192.0.2.12:8080"
+listen = "0.0.0.0:8080"
+weight = 3
+"#;
+
+#[test]
+fn nodes_of_several_machines_are_listed_and_found() {
+    let nodes = parse(LIST).unwrap().nodes;
+    assert_eq!(nodes.len(), 2);
+    assert_eq!(&*nodes.elsewhere().unwrap().name, "node1");
+    let node = nodes.find("node2").unwrap();
+    assert_eq!(
+        (node.listen.to_string().as_str(), node.weight),
+        ("0.0.0.0:8080", 3)
+    );
+    let servers = nodes.servers();
+    assert_eq!(servers[1].address.to_string(), "192.0.2.12:8080");
+    let unknown = nodes.find("node3").unwrap_err();
+    assert!(unknown.contains("node1, node2"), "{unknown}");
+}
+
+#[test]
+fn a_list_of_nodes_that_contradicts_itself_is_refused() {
+    let twice = |from: &str, to: &str| error(&LIST.replace(from, to));
+    assert!(twice("node2", "node1").contains("names are unique"));
+    assert!(twice("192.0.2.12", "192.0.2.11").contains("has the address 192.0.2.11:8080"));
+    assert!(twice("weight = 3", "weight = 300").contains("0 to 256"));
+    assert!(twice("weight = 3", "wight = 3").contains("did you mean `weight`"));
+    assert!(twice("name = \"node2\"\n", "").contains("missing field `name`"));
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use seawall_net::{Address, SOCKET_PATH_MAX};
 use super::{Child, watch::Watch};
 use crate::{
     cli::{Stick, UpArgs},
-    config::Settings,
+    config::{NodePlace, Nodes, Settings},
     node::cores,
 };
 
@@ -29,13 +29,18 @@ impl Plan {
         if let Some(data) = &args.data {
             settings = settings.with_data(data.clone());
         }
-        settings.nodes = args.nodes.unwrap_or(settings.nodes);
-        settings.node_port = args.node_port.unwrap_or(settings.node_port);
-        if settings.nodes == 0 {
-            return Err("--nodes 0: a cluster has at least one node".to_owned());
+        if args.nodes.is_some() || args.node_port.is_some() {
+            let count = args.nodes.unwrap_or(settings.node_count);
+            let port = args.node_port.unwrap_or(settings.node_port);
+            settings.nodes = Nodes::on_this_machine(count, port)
+                .map_err(|reason| format!("--nodes and --node-port: {reason}"))?;
         }
-        if settings.node_port.checked_add(settings.nodes - 1).is_none() {
-            return Err("--node-port: the last node's port would exceed 65535".to_owned());
+        if let Some(node) = settings.nodes.elsewhere() {
+            return Err(format!(
+                "{} is at {}, which is not this machine: `up` runs a cluster on one machine; start \
+                 the nodes with `seawall node --name NAME` and the balancer with `seawall balance`",
+                node.name, node.address
+            ));
         }
         args.front.apply(&mut settings.balancer);
         Ok(Self {
@@ -53,18 +58,13 @@ impl Plan {
         (path.as_os_str().len() <= SOCKET_PATH_MAX).then_some(path)
     }
 
-    /// The nodes' names and addresses.
-    fn nodes(&self) -> impl Iterator<Item = (String, SocketAddr)> {
-        let first = self.settings.node_port;
-        (0..self.settings.nodes).map(move |index| {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, first + index));
-            (format!("node{}", index + 1), address)
-        })
+    fn nodes(&self) -> impl Iterator<Item = &NodePlace> {
+        self.settings.nodes.iter()
     }
 
     /// Where the cluster must answer before it is ready.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let nodes = self.nodes().map(|(_, address)| address);
+        let nodes = self.nodes().map(|node| node.address);
         nodes.chain([self.settings.balancer.listen]).collect()
     }
 
@@ -75,7 +75,7 @@ impl Plan {
 
     /// Says plainly that a port is taken, before anything is started.
     pub(super) fn check_ports(&self) -> Result<(), String> {
-        for (name, address) in self.nodes() {
+        for NodePlace { name, address, .. } in self.nodes() {
             TcpListener::bind(address).map_err(|error| {
                 format!(
                     "{name} cannot listen on {address}: {error}; end what uses the port, or choose \
@@ -108,18 +108,18 @@ impl Plan {
     pub(super) fn children(&self) -> Result<Vec<Child>, String> {
         let program = std::env::current_exe()
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
-        let workers = (cores() / usize::from(self.settings.nodes)).max(1);
-        let child = |(name, address): (String, SocketAddr)| {
-            let path = "/.seawall/health";
-            let mut child = Child::new(&name, &program, Watch { address, path });
+        let workers = (cores() / self.settings.nodes.len()).max(1);
+        let child = |NodePlace { name, address, .. }: &NodePlace| {
+            let (address, path) = (*address, "/.seawall/health");
+            let mut child = Child::new(name, &program, Watch { address, path });
             child.argument("--log", &self.log).word("node");
             child
-                .argument("--name", &name)
+                .argument("--name", name)
                 .argument("--listen", &address.to_string());
             child
                 .argument("--workers", &workers.to_string())
                 .word("--parent-pipe");
-            if let Some(socket) = self.socket(&name, address) {
+            if let Some(socket) = self.socket(name, address) {
                 child.argument("--socket", &socket.display().to_string());
             }
             if let Some(config) = &self.config {
@@ -153,10 +153,10 @@ impl Plan {
         if let Some(config) = &self.config {
             child.argument("--config", &config.display().to_string());
         }
-        for (name, address) in self.nodes() {
-            let address = match self.socket(&name, address) {
+        for NodePlace { name, address, .. } in self.nodes() {
+            let address = match self.socket(name, *address) {
                 Some(path) => Address::Unix(path.into()),
-                None => Address::Tcp(address),
+                None => Address::Tcp(*address),
             };
             child.argument("--server", &format!("{name}={address}"));
         }
@@ -177,7 +177,7 @@ impl Plan {
         let mut text = String::from("Seawall is up.\n");
         text += &format!("  page   http://{}/session-test/\n", front.listen);
         text += &format!("  stats  http://{}/stats\n", front.stats);
-        for (name, address) in self.nodes() {
+        for NodePlace { name, address, .. } in self.nodes() {
             text += &format!("  {name}  http://{address}/session-test/\n");
         }
         text += &format!("  store  {}\n", self.settings.store);

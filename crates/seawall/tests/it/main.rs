@@ -5,5 +5,6 @@ mod cluster;
 mod commands;
 mod failover;
 mod front;
+mod machines;
 mod sessions;
 mod up;
