@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::command::{execute, program};
 
 /// Licences that a binary may contain.
-const ALLOWED: [&str; 13] = [
+const ALLOWED: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -21,6 +21,8 @@ const ALLOWED: [&str; 13] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    // mdBook, which is not part of the program.
+    "MPL-2.0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

@@ -22,6 +22,8 @@ enum Task {
     /// Measure against the real alternatives; prints Markdown tables.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Build the book in docs/ into target/book and check its links.
+    Book,
     /// Feed what comes from outside with random bytes; needs a nightly compiler.
     Fuzz {
         /// How long each target is fuzzed, in seconds.
@@ -52,6 +54,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(&bench),
+        Task::Book => test::book(),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Setup => setup::run(),
         Task::Test {

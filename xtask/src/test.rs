@@ -49,11 +49,17 @@ pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
         let mut docs = program(env!("CARGO"), &arguments);
         execute(docs.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    step("book", book)?;
     step("tests", || {
         let mut tests = vec!["test", "--workspace", "--locked"];
         tests.extend(arguments.iter().map(String::as_str));
         run_cargo(&tests)
     })
+}
+
+/// Builds the book and checks its links.
+pub(crate) fn book() -> Result<()> {
+    run_cargo(&["run", "--quiet", "--locked", "--package", "seawall-book"])
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use seawall_balancer::StickyMode;
 use serde::Deserialize;
 
@@ -10,6 +10,7 @@ use crate::{
     balance, bench,
     config::{self, Settings},
     health, logging, node,
+    reference::{self, CompletionsArgs, ManArgs, ReferenceArgs},
     sessions::{self, SessionsArgs},
     up,
 };
@@ -33,10 +34,17 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Check a configuration file, and say what is wrong where.
     Check(CheckArgs),
+    /// Print a script that completes the command line, for a shell.
+    Completions(CompletionsArgs),
     /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
     Health(HealthArgs),
+    /// Write the man pages into a folder.
+    Man(ManArgs),
     /// Run one application node.
     Node(NodeArgs),
+    /// Print the reference of the documentation.
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
     /// Look at sessions, end them, or sweep expired ones.
     Sessions(SessionsArgs),
     /// Run a whole cluster on this machine: balancer, nodes and an embedded store.
@@ -218,8 +226,17 @@ pub(crate) fn run() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+        Command::Completions(args) => {
+            reference::completions(&args, Cli::command());
+            ExitCode::SUCCESS
+        }
         Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
+        Command::Man(args) => done(reference::man(&args, Cli::command())),
         Command::Node(args) => with_settings(&args.config, |s| done(node::run(s, &args))),
+        Command::Reference(args) => {
+            say(&reference::reference(&args, &Cli::command()));
+            ExitCode::SUCCESS
+        }
         Command::Sessions(args) => with_settings(&args.config, |s| sessions::run(&s, &args)),
         Command::Up(args) => with_settings(&args.config, |s| done(up::run(s, &args, &cli.log))),
     }

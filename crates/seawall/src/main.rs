@@ -12,6 +12,7 @@ mod http_client;
 mod logging;
 mod node;
 mod parent;
+mod reference;
 mod sessions;
 mod up;
 

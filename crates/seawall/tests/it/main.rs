@@ -6,5 +6,6 @@ mod commands;
 mod failover;
 mod front;
 mod machines;
+mod reference;
 mod sessions;
 mod up;

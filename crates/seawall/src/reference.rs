@@ -1,0 +1,62 @@
+//! What is made from the command line's own definition: completions, man pages, the reference.
+
+use std::{fs, io, path::Path};
+
+use clap::{Args, Command, ValueEnum};
+use clap_complete::Shell;
+use clap_markdown::MarkdownOptions;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell.
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The folder that gets the pages: seawall.1, seawall-up.1, …
+    #[arg(value_name = "DIR")]
+    folder: std::path::PathBuf,
+}
+
+/// What the hidden command `reference` prints.
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArgs {
+    #[arg(value_enum)]
+    what: Reference,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Reference {
+    CommandLine,
+}
+
+/// Prints a script that completes the command line.
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) {
+    clap_complete::generate(args.shell, &mut command, "seawall", &mut io::stdout());
+}
+
+/// Writes the man pages.
+pub(crate) fn man(args: &ManArgs, command: Command) -> Result<(), String> {
+    write_pages(&args.folder, command).map_err(|error| {
+        format!(
+            "{}: {error}; name a folder that can be written",
+            args.folder.display()
+        )
+    })
+}
+
+fn write_pages(folder: &Path, command: Command) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(command, folder)
+}
+
+/// The reference of the command line, in Markdown.
+pub(crate) fn reference(args: &ReferenceArgs, command: &Command) -> String {
+    let Reference::CommandLine = args.what;
+    let options = MarkdownOptions::new()
+        .title("Command line".to_owned())
+        .show_footer(false);
+    clap_markdown::help_markdown_command_custom(command, &options)
+}
