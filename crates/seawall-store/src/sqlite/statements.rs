@@ -52,10 +52,9 @@ impl Statements {
                  expirybucket = ?13, \
                  origin = CASE WHEN sessionId = ?14 THEN origin ELSE ?15 END {BY_KEY}"
             ),
-            // The bucket is left behind, a sweep moves it on: accesses write no index.
             touch: format!(
-                "UPDATE JettySessions SET accessTime = ?4, lastAccessTime = ?4, expiryTime = ?5 \
-                 {BY_KEY}"
+                "UPDATE JettySessions SET accessTime = ?4, lastAccessTime = ?4, expiryTime = ?5, \
+                 expirybucket = ?6 {BY_KEY}"
             ),
             delete: format!("DELETE FROM JettySessions {BY_KEY}"),
             delete_moved: "DELETE FROM JettySessions \
@@ -276,8 +275,9 @@ impl Statements {
                 virtual_host,
             } = key;
             let expiry = stored.expiry_after(access);
+            let bucket = bucket_column(expiry);
             let mut statement = connection.prepare_cached(&self.touch)?;
-            statement.execute(params![id, context, virtual_host, access, expiry])?;
+            statement.execute(params![id, context, virtual_host, access, expiry, bucket])?;
         }
         Ok(CommitOutcome::Done)
     }

@@ -16,7 +16,7 @@ pub(super) struct Sweep {
     bucketless: String,
 }
 
-/// Rows whose expiry moved beyond their bucket, which accesses leave behind.
+/// Rows whose expiry moved beyond their bucket: a writer that knows no buckets touched them.
 const STRAYS: &str = "SELECT rowid, expiryTime FROM JettySessions \
     WHERE expirybucket <= ?1 AND (expiryTime = 0 OR expiryTime > expirybucket) LIMIT ?2";
 
@@ -53,7 +53,10 @@ impl Sweep {
             delete.execute([rowid])?;
             expired.push(session);
         }
-        correct_buckets(connection, now, limit)?;
+        // Finding such rows looks at all that have expired: see to them when nothing else is due.
+        if expired.is_empty() {
+            correct_buckets(connection, now, limit)?;
+        }
         Ok(expired)
     }
 }

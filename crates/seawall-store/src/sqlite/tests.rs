@@ -93,6 +93,46 @@ async fn a_row_that_cannot_be_read_is_left_as_it_is() {
     assert_eq!(store.count().await.unwrap(), 2);
 }
 
+#[tokio::test]
+async fn a_touched_session_is_not_among_those_that_a_sweep_looks_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(&[create("a")]).await.unwrap();
+    let touch = Commit::Touch {
+        key: key("a"),
+        last_access: Timestamp::from_millis(1_000_000),
+    };
+    store.commit(&[touch]).await.unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let bucket: i64 = other
+        .query_row("SELECT expirybucket FROM JettySessions", (), |row| {
+            row.get(0)
+        })
+        .unwrap();
+    // Its idle timeout is a minute, and buckets are five minutes wide.
+    assert_eq!(bucket, 1_200_000);
+}
+
+#[tokio::test]
+async fn what_was_touched_behind_our_back_gets_its_bucket_when_nothing_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(&[create("a"), create("b")]).await.unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let touch = "UPDATE JettySessions SET expiryTime = 1000000 WHERE sessionId = 'a'";
+    other.execute(touch, ()).unwrap();
+    let now = Timestamp::from_millis(400_000);
+    for claimed in [1, 0] {
+        assert_eq!(store.claim_expired(now, 10).await.unwrap().len(), claimed);
+    }
+    let bucket = other.query_row("SELECT expirybucket FROM JettySessions", (), |row| {
+        row.get::<_, i64>(0)
+    });
+    assert_eq!(bucket.unwrap(), 1_200_000);
+}
+
 #[test]
 fn a_place_that_cannot_be_used_is_named() {
     let error = SqliteStore::open("/proc/sessions.db".as_ref()).unwrap_err();
