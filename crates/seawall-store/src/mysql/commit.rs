@@ -46,6 +46,23 @@ pub(super) async fn commit(
     Ok(outcomes)
 }
 
+/// Carries out a commit that is alone in its batch, without a transaction around it, if that can be
+/// done in one statement; says whether it is done. If not, nothing was written.
+pub(super) async fn commit_one(conn: &mut Conn, commit: &Commit) -> Result<bool, Failure> {
+    let Commit::Update {
+        key,
+        expected,
+        record,
+    } = commit
+    else {
+        return Ok(false);
+    };
+    let row = WrittenRow::new(key, record, i64::MIN);
+    conn.exec_drop(sql::UPDATE_ONE, row.update_parameters(*expected))
+        .await?;
+    Ok(conn.affected_rows() > 0)
+}
+
 /// How many bytes of a batch a key takes, at most, about.
 const KEY_SIZE: usize = 512;
 

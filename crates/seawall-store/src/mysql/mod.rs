@@ -2,8 +2,8 @@
 //!
 //! Neither tells which rows an `UPDATE` has changed. So a batch of commits is a transaction that
 //! first locks its rows and reads their versions, and then writes those that may be written, one
-//! statement for each kind of commit. Like PostgreSQL's, the store has a connection for reads, one
-//! for commits and one for maintenance.
+//! statement for each kind of commit. An update or a read that is alone is one plain statement. Like
+//! PostgreSQL's, the store has a connection for reads, one for commits and one for maintenance.
 
 mod address;
 mod commit;
@@ -21,6 +21,7 @@ use crate::{
     clock::Timestamp,
     columns::bucket,
     link::Link,
+    record::Version,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
         StoreError,
@@ -84,6 +85,11 @@ impl SessionStore for MysqlStore {
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
         Box::pin(self.commits.run(move |conn| async move {
             let conn = &mut *conn.lock().await;
+            if let [alone] = commits
+                && commit::commit_one(conn, alone).await?
+            {
+                return Ok(vec![CommitOutcome::Done]);
+            }
             conn.query_drop(BEGIN).await?;
             let result = commit::commit(conn, commits).await;
             finish(conn, result).await
@@ -143,11 +149,17 @@ async fn finish<T>(conn: &mut Conn, result: Result<T, Failure>) -> Result<T, Fai
 }
 
 async fn read(conn: &mut Conn, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
-    let batch: Vec<_> = reads
-        .iter()
-        .map(|read| ReadRow::new(&read.key, read.known))
-        .collect();
-    let rows: Vec<Row> = conn.exec(sql::READ, (row::batch(&batch),)).await?;
+    let rows: Vec<Row> = if let [Read { key, known }] = reads {
+        let known = known.map(Version::as_i64);
+        let parameters = (known, known, &*key.id, &*key.context, &*key.virtual_host);
+        conn.exec(sql::READ_ONE, parameters).await?
+    } else {
+        let batch: Vec<_> = reads
+            .iter()
+            .map(|read| ReadRow::new(&read.key, read.known))
+            .collect();
+        conn.exec(sql::READ, (row::batch(&batch),)).await?
+    };
     let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
     for row in rows {
         let mut columns = Columns::of(row);

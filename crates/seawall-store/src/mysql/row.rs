@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use mysql_async::{Row, prelude::FromValue};
+use mysql_async::{Row, Value, prelude::FromValue};
 use serde::Serialize;
 
 use super::error::Failure;
@@ -110,6 +110,28 @@ impl<'a> WrittenRow<'a> {
             node: &record.last_node,
             map: BASE64_STANDARD.encode(codec::encode(record)),
         }
+    }
+
+    /// What [`UPDATE_ONE`](super::sql::UPDATE_ONE) takes.
+    pub(super) fn update_parameters(&self, expected: Version) -> Vec<Value> {
+        let KeyRow { id, context, host } = self.key;
+        vec![
+            self.node.into(),
+            self.access.into(),
+            self.access.into(),
+            self.version.into(),
+            self.expiry.into(),
+            self.idle.into(),
+            (&*self.map).into(),
+            self.principal.into(),
+            self.deadline.into(),
+            self.bucket.into(),
+            id.into(),
+            context.into(),
+            host.into(),
+            expected.as_i64().into(),
+            self.access.into(),
+        ]
     }
 
     /// How many bytes of a batch the row takes, about.

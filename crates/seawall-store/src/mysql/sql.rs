@@ -68,6 +68,15 @@ pub(super) const READ: &str = concat!(
     join!()
 );
 
+/// The same of a single session, without a batch that has to be taken apart. Takes the known version
+/// twice, and the key.
+pub(super) const READ_ONE: &str = concat!(
+    "SELECT 1, s.lastSavedTime <=> ?, ",
+    record_columns!(),
+    ", CASE WHEN s.lastSavedTime <=> ? THEN NULL ELSE s.map END FROM JettySessions AS s ",
+    "WHERE s.sessionId = ? AND s.contextPath = ? AND s.virtualHost = ?"
+);
+
 /// Locks rows, and gives what commits depend on.
 pub(super) const LOCK: &str = concat!(
     "SELECT u.position, s.lastSavedTime, s.accessTime, s.expiryTime, s.deadline FROM ",
@@ -87,6 +96,13 @@ pub(super) const CREATE: &str = concat!(
 
 pub(super) const UPDATE: &str =
     concat!("UPDATE ", batch_of_rows!(), join!(), "SET ", set_columns!());
+
+/// An update that is alone, as a transaction of its own. It does nothing when the version is another
+/// one, or the stored access later.
+pub(super) const UPDATE_ONE: &str = "UPDATE JettySessions SET lastNode = ?, accessTime = ?, \
+    lastAccessTime = ?, lastSavedTime = ?, expiryTime = ?, maxInterval = ?, map = FROM_BASE64(?), \
+    principal = ?, deadline = ?, expirybucket = ? WHERE sessionId = ? AND contextPath = ? \
+    AND virtualHost = ? AND lastSavedTime = ? AND accessTime <= ?";
 
 /// The new id and the origin follow the batch, which is one row.
 pub(super) const RENAME: &str = concat!(

@@ -109,6 +109,27 @@ impl<'a> Written<'a> {
         self.parameters(&self.expected)
     }
 
+    /// With single values, when there is one row.
+    pub(super) fn single_parameters(&self) -> Option<[&(dyn ToSql + Sync); 12]> {
+        if self.indexes.len() != 1 {
+            return None;
+        }
+        Some([
+            &self.keys.ids[0],
+            &self.keys.contexts[0],
+            &self.keys.hosts[0],
+            &self.expected[0],
+            &self.versions[0],
+            &self.accesses[0],
+            &self.idle_timeouts[0],
+            &self.slacks[0],
+            &self.deadlines[0],
+            &self.nodes[0],
+            &self.principals[0],
+            &self.maps[0],
+        ])
+    }
+
     /// With single values for context, host and node, when all rows have the same.
     pub(super) fn uniform_parameters(&self) -> Option<[&(dyn ToSql + Sync); 12]> {
         let all_same = |values: &[&str]| values.windows(2).all(|pair| pair[0] == pair[1]);

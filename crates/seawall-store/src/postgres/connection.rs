@@ -49,9 +49,11 @@ impl Drop for Driver {
 
 pub(super) struct Statements {
     pub(super) read: Statement,
+    pub(super) read_one: Statement,
     pub(super) exists: Statement,
     pub(super) create: Statement,
     pub(super) update: Statement,
+    pub(super) update_one: Statement,
     pub(super) update_uniform: Statement,
     pub(super) rename: Statement,
     pub(super) touch: Statement,
@@ -140,9 +142,11 @@ impl Statements {
     async fn prepare(client: &Client) -> Result<Self, Failure> {
         Ok(Self {
             read: client.prepare(sql::READ).await?,
+            read_one: client.prepare(sql::READ_ONE).await?,
             exists: client.prepare(sql::EXISTS).await?,
             create: client.prepare(sql::CREATE).await?,
             update: client.prepare(sql::UPDATE).await?,
+            update_one: client.prepare(sql::UPDATE_ONE).await?,
             update_uniform: client.prepare(sql::UPDATE_UNIFORM).await?,
             rename: client.prepare(sql::RENAME).await?,
             touch: client.prepare(sql::TOUCH).await?,

@@ -75,14 +75,18 @@ impl SessionStore for PostgresStore {
                 .iter()
                 .map(|read| read.known.map(|version| version.as_i64()))
                 .collect();
-            let parameters: [&(dyn ToSql + Sync); 4] =
-                [&keys.ids, &keys.contexts, &keys.hosts, &known];
+            let statements = &session.statements;
+            let (statement, parameters): (_, [&(dyn ToSql + Sync); 4]) = if reads.len() == 1 {
+                let parameters: [&(dyn ToSql + Sync); 4] =
+                    [&keys.ids[0], &keys.contexts[0], &keys.hosts[0], &known[0]];
+                (&statements.read_one, parameters)
+            } else {
+                let parameters: [&(dyn ToSql + Sync); 4] =
+                    [&keys.ids, &keys.contexts, &keys.hosts, &known];
+                (&statements.read, parameters)
+            };
             let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
-            for row in session
-                .client
-                .query(&session.statements.read, &parameters)
-                .await?
-            {
+            for row in session.client.query(statement, &parameters).await? {
                 outcomes[row::position(&row)?] = row::outcome(&row)?;
             }
             Ok(outcomes)
@@ -194,9 +198,12 @@ async fn update(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         return Ok(Vec::new());
     }
     let statements = &session.statements;
-    let (statement, parameters) = match updates.uniform_parameters() {
-        Some(parameters) => (&statements.update_uniform, parameters),
-        None => (&statements.update, updates.update_parameters()),
+    let (statement, parameters) = if let Some(parameters) = updates.single_parameters() {
+        (&statements.update_one, parameters)
+    } else if let Some(parameters) = updates.uniform_parameters() {
+        (&statements.update_uniform, parameters)
+    } else {
+        (&statements.update, updates.update_parameters())
     };
     let done = session.client.query(statement, &parameters).await?;
     let done = positions(&done)?;

@@ -96,11 +96,17 @@ type Planned = (&'static str, &'static str, &'static str);
 const KEY: &str = "jettysessions_pkey";
 const BUCKET: &str = "jettysessions_expirybucket";
 
-const PLANNED: [Planned; 11] = [
+const PLANNED: [Planned; 13] = [
     (sql::READ, "text[],text[],text[],int8[]", KEY),
+    (sql::READ_ONE, "text,text,text,int8", KEY),
     (
         sql::UPDATE,
         "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[]",
+        KEY,
+    ),
+    (
+        sql::UPDATE_ONE,
+        "text,text,text,int8,int8,int8,int8,int8,int8,text,text,bytea",
         KEY,
     ),
     (

@@ -66,13 +66,30 @@ macro_rules! record_columns {
     };
 }
 
-pub(super) const READ: &str = concat!(
-    "SELECT u.position, s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, s.expirytime, \
-     s.deadline, s.principal, s.lastnode, s.origin, \
-     CASE WHEN s.lastsavedtime = u.known THEN NULL ELSE COALESCE(s.map, ''::bytea) END AS map \
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY \
-     AS u(id, context, host, known, position) JOIN jettysessions s ON ",
-    same_key!()
+macro_rules! read {
+    ($reads:literal) => {
+        concat!(
+            "SELECT u.position, s.lastsavedtime, s.createtime, s.accesstime, s.maxinterval, \
+             s.expirytime, s.deadline, s.principal, s.lastnode, s.origin, \
+             CASE WHEN s.lastsavedtime = u.known THEN NULL ELSE COALESCE(s.map, ''::bytea) END \
+             AS map FROM ",
+            $reads,
+            " JOIN jettysessions s ON ",
+            same_key!()
+        )
+    };
+}
+
+pub(super) const READ: &str = read!(
+    "unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY \
+     AS u(id, context, host, known, position)"
+);
+
+/// As [`READ`] for a read that is alone: its parameters are single values, which costs PostgreSQL
+/// less than arrays of one.
+pub(super) const READ_ONE: &str = read!(
+    "(SELECT $1::text AS id, $2::text AS context, $3::text AS host, $4::int8 AS known, \
+     1::int8 AS position) AS u"
 );
 
 pub(super) const EXISTS: &str = concat!(
@@ -120,6 +137,18 @@ pub(super) const UPDATE_UNIFORM: &str = concat!(
      AS u(id, expected, version, access, idle, slack, deadline, principal, map, position) \
      WHERE s.sessionid = u.id AND s.contextpath = $2::text AND s.virtualhost = $3::text \
      AND s.lastsavedtime = u.expected RETURNING u.position"
+);
+
+/// As [`UPDATE`] for an update that is alone, with single values.
+pub(super) const UPDATE_ONE: &str = concat!(
+    "UPDATE jettysessions AS s SET ",
+    set_columns!("u.node"),
+    " FROM (SELECT $1::text AS id, $2::text AS context, $3::text AS host, $4::int8 AS expected, \
+     $5::int8 AS version, $6::int8 AS access, $7::int8 AS idle, $8::int8 AS slack, \
+     $9::int8 AS deadline, $10::text AS node, $11::text AS principal, $12::bytea AS map, \
+     1::int8 AS position) AS u WHERE ",
+    same_key!(),
+    " AND s.lastsavedtime = u.expected RETURNING u.position"
 );
 
 /// The new id is the thirteenth parameter, the origin the fourteenth.

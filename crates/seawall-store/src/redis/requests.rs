@@ -31,6 +31,9 @@ pub(super) struct Requests<'a> {
 
 impl Requests<'_> {
     pub(super) async fn read(&self, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
+        if let [read] = reads {
+            return Ok(vec![self.read_one(read).await?]);
+        }
         let groups = self.groups(0..reads.len(), |index| &reads[index].key);
         let answers = try_join_all(groups.iter().map(|group| async move {
             let mut script = self.scripts.read.prepare_invoke();
@@ -52,6 +55,26 @@ impl Requests<'_> {
             };
         }
         Ok(outcomes)
+    }
+
+    /// A read that is alone needs no script. The contents are asked for only when the version is not
+    /// the known one.
+    async fn read_one(&self, Read { key, known }: &Read) -> Result<ReadOutcome, Failure> {
+        let ask = async |columns: &[&str]| {
+            let mut command = redis::cmd("HMGET");
+            command.arg(self.layout.session(key)).arg(columns);
+            self.connection.query::<Columns>(&command).await
+        };
+        if let Some(known) = known
+            && let Some(outcome) = row::current(&ask(&row::STATE).await?, *known)?
+        {
+            return Ok(outcome);
+        }
+        let mut columns = ask(&row::COLUMNS).await?;
+        if let Some(origin) = row::take_pending(&mut columns)? {
+            return self.read_moving(key, &origin).await;
+        }
+        row::outcome(Some(columns).filter(|columns| columns[0].is_some()))
     }
 
     pub(super) async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {

@@ -52,6 +52,46 @@ pub(super) fn departed_from(columns: &[Column]) -> Option<&str> {
     }
 }
 
+/// What tells whether a known version is current.
+pub(super) const STATE: [&str; 3] = ["version", "access", "pending"];
+
+/// Whether a session in this [`STATE`] is current; `None` when it has to be looked at.
+pub(super) fn current(state: &[Column], known: Version) -> Result<Option<ReadOutcome>, Failure> {
+    let [version, access, None] = state else {
+        return Ok(None);
+    };
+    if optional(version)? != Some(known.as_i64()) {
+        return Ok(None);
+    }
+    Ok(Some(ReadOutcome::Current {
+        last_access: Timestamp::from_millis(number(access)?),
+    }))
+}
+
+/// All of a session, and at the end the key from which it is on its way here, if it is.
+pub(super) const COLUMNS: [&str; 11] = [
+    "version",
+    "created",
+    "access",
+    "idle",
+    "slack",
+    "deadline",
+    "principal",
+    "origin",
+    "node",
+    "map",
+    "pending",
+];
+
+/// Takes the key at the end of [`COLUMNS`] away.
+pub(super) fn take_pending(columns: &mut Columns) -> Result<Option<String>, Failure> {
+    let pending = columns.pop().ok_or(SHORT)?;
+    Ok(match pending {
+        Some(_) => Some(text(&pending)?.to_owned()),
+        None => None,
+    })
+}
+
 /// What the columns say of a session that was read.
 pub(super) fn outcome(columns: Option<Columns>) -> Result<ReadOutcome, Failure> {
     let Some(columns) = columns else {
