@@ -7,6 +7,7 @@ mod load;
 mod process;
 mod recipe;
 mod seawall;
+mod store;
 mod table;
 mod throughput;
 mod tools;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use seawall_testing::TestPostgres;
 
-use crate::command::root;
+use crate::command::{execute, program, root};
 use load::Visitors;
 use process::Process;
 use recipe::{RESTART_PAUSE, Recipe, RunningRecipe};
@@ -31,6 +32,8 @@ const STEADY_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Bench {
     /// Compare with the recipe's stack: Jetty twice behind HAProxy, on the same PostgreSQL.
     Cluster(ClusterArgs),
+    /// Compare each back end behind the batcher with one statement for each request.
+    Store(store::StoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +64,17 @@ struct Stacks {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Cluster(args) => cluster(args),
+        Bench::Store(args) => store::run(args),
     }
+}
+
+/// Builds the program of a package as its users get it.
+fn build(package: &str) -> Result<PathBuf> {
+    let build = ["build", "--release", "--locked", "--package", package];
+    execute(&mut program(env!("CARGO"), &build))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| root().join("target"));
+    Ok(target.join("release").join(package))
 }
 
 /// Where the benchmarks keep what they fetch and write.
@@ -73,7 +86,7 @@ fn folder() -> Result<PathBuf> {
 
 fn cluster(args: &ClusterArgs) -> Result<()> {
     tools::prepare()?;
-    let program = seawall::build()?;
+    let program = build("seawall")?;
     let duration = Duration::from_secs(args.seconds);
     balancer::compare(&program, args.rounds, duration)?;
 

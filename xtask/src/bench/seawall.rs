@@ -10,18 +10,9 @@ use super::{
     load::PAGE,
     process::{Process, family},
 };
-use crate::command::{execute, program, root};
+use crate::command::program;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
-
-/// Builds the program as its users get it.
-pub(crate) fn build() -> Result<PathBuf> {
-    let build = ["build", "--release", "--locked", "--package", "seawall"];
-    execute(&mut program(env!("CARGO"), &build))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| root().join("target"));
-    Ok(target.join("release/seawall"))
-}
 
 /// A cluster by `seawall up`.
 #[derive(Debug)]
