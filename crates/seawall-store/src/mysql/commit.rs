@@ -1,6 +1,8 @@
 //! A batch of commits as one transaction: the rows that they need are locked, in key order; then
 //! each kind of commit is one statement.
 
+use std::collections::BTreeMap;
+
 use mysql_async::{Conn, Error, Row, prelude::Queryable};
 use serde::Serialize;
 
@@ -25,7 +27,8 @@ pub(super) async fn commit(
     conn: &mut Conn,
     commits: &[Commit],
 ) -> Result<Vec<CommitOutcome>, Failure> {
-    let stored = lock(conn, commits).await?;
+    let mut stored = lock(conn, commits).await?;
+    count_touches(commits, &mut stored);
     let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
     let mut plan = Plan::default();
     for (index, (commit, stored)) in commits.iter().zip(stored).enumerate() {
@@ -89,6 +92,28 @@ async fn lock(conn: &mut Conn, commits: &[Commit]) -> Result<Vec<Option<StoredTi
     Ok(stored)
 }
 
+/// Has the writes of a batch count the touches of the same session: they come first, so to say.
+fn count_touches(commits: &[Commit], stored: &mut [Option<StoredTimes>]) {
+    let mut touches = BTreeMap::new();
+    for commit in commits {
+        if let Commit::Touch { key, last_access } = commit {
+            let latest = touches.entry(key).or_insert(*last_access);
+            *latest = (*latest).max(*last_access);
+        }
+    }
+    if touches.is_empty() {
+        return;
+    }
+    for (commit, stored) in commits.iter().zip(stored) {
+        if let (Commit::Rename { key, .. } | Commit::Update { key, .. }, Some(stored)) =
+            (commit, stored)
+            && let Some(touched) = touches.get(key)
+        {
+            stored.access = stored.access.max(touched.as_millis());
+        }
+    }
+}
+
 /// What is to be written, by kind of commit.
 #[derive(Default)]
 struct Plan<'a> {
@@ -96,6 +121,8 @@ struct Plan<'a> {
     updates: Vec<WrittenRow<'a>>,
     touches: Vec<TouchRow<'a>>,
     deletes: Vec<KeyRow<'a>>,
+    /// The session that is deleted last: of several deletions of it, one did it.
+    deleted: Option<&'a SessionKey>,
     renames: Vec<(usize, Rename<'a>)>,
     /// Sessions to delete that are not where they were, with their origins.
     moved: Vec<(usize, &'a SessionKey, &'a str)>,
@@ -117,9 +144,13 @@ impl<'a> Plan<'a> {
                 self.creates.push((index, WrittenRow::new(key, record, 0)));
                 CommitOutcome::Done
             }
+            Commit::Delete { key, .. } if self.deleted == Some(key) => CommitOutcome::Missing,
             Commit::Delete { key, origin } => {
                 match stored {
-                    Some(_) => self.deletes.push(key.into()),
+                    Some(_) => {
+                        self.deletes.push(key.into());
+                        self.deleted = Some(key);
+                    }
                     None => self.moved.push((index, key, origin)),
                 }
                 CommitOutcome::Done
