@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use redis::ScriptInvocation;
 
 use super::{
@@ -81,15 +81,17 @@ impl Requests<'_> {
         let (moves, others): (Vec<_>, Vec<_>) =
             (0..commits.len()).partition(|&index| self.is_move(&commits[index]));
         let groups = self.groups(others, |index| commits[index].key());
+        // One after the other, so that a move takes a touch of the same batch along.
         let scripted = try_join_all(groups.iter().map(|group| async move {
             let mut batch = Batch::new(self.scripts, self.layout);
             group.iter().for_each(|&index| batch.push(&commits[index]));
             self.connection
                 .invoke::<Vec<String>>(&batch.invocation)
                 .await
-        }));
-        let moved = try_join_all(moves.iter().map(|&index| self.carry_over(&commits[index])));
-        let (scripted, moved) = try_join(scripted, moved).await?;
+        }))
+        .await?;
+        let moved =
+            try_join_all(moves.iter().map(|&index| self.carry_over(&commits[index]))).await?;
         let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
         for (index, word) in flatten(&groups, scripted) {
             outcomes[index] = match &commits[index] {
@@ -122,7 +124,7 @@ impl Requests<'_> {
         limit: usize,
     ) -> Result<Vec<Expired>, Failure> {
         let mut claimed = Vec::new();
-        for partitions in self.partitions() {
+        for partitions in self.due_partitions(now).await? {
             let mut script = self.scripts.claim.prepare_invoke();
             for partition in partitions {
                 script.key(self.layout.expiry(partition));
@@ -136,6 +138,23 @@ impl Requests<'_> {
             }
         }
         Ok(claimed)
+    }
+
+    /// The partitions in which sessions have expired, as [`partitions`](Self::partitions) gives them.
+    /// In a cluster all are asked at once: to claim from one after the other takes long.
+    async fn due_partitions(&self, now: Timestamp) -> Result<Vec<Vec<u32>>, Failure> {
+        if !self.connection.is_cluster() {
+            return Ok(self.partitions());
+        }
+        let counts = try_join_all((0..PARTITIONS).map(|partition| {
+            let mut command = redis::cmd("ZCOUNT");
+            command.arg(self.layout.expiry(partition));
+            command.arg("-inf").arg(now.as_millis());
+            async move { self.connection.query::<u64>(&command).await }
+        }))
+        .await?;
+        let due = (0..PARTITIONS).zip(counts).filter(|(_, count)| *count > 0);
+        Ok(due.map(|(partition, _)| vec![partition]).collect())
     }
 
     pub(super) async fn list_by_principal(
