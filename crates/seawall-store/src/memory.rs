@@ -30,8 +30,25 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// The sessions that it holds now.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn sessions(&self) -> Vec<(SessionKey, SessionRecord)> {
+        let rows = self.rows();
+        rows.iter()
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .collect()
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for MemoryStore {
+    /// Another store, with the sessions that this one holds now.
+    fn clone(&self) -> Self {
+        let rows = Mutex::new(self.rows().clone());
+        Self { rows }
     }
 }
 

@@ -14,7 +14,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A back end: a table of sessions, worked on in batches.
 ///
 /// A batch holds independent operations; each succeeds or fails for itself, and the answer has one
-/// outcome for each operation, in the order of the batch. The [`Batcher`](crate::Batcher) hands
+/// outcome for each operation, in the order of the batch. Operations on the same session take effect
+/// one after another, in whatever order the back end likes. The [`Batcher`](crate::Batcher) hands
 /// batches over sorted by key and sends one of each kind at a time; a back end must keep that order
 /// when it locks rows (else two nodes deadlock). When a method answers, what it did is durable.
 pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
@@ -25,7 +26,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn read<'a>(&'a self, reads: &'a [Read])
     -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>>;
 
-    /// Carries out commits. A key occurs in at most one [`Commit::Update`] of a batch.
+    /// Carries out commits. A key occurs in at most one [`Commit::Rename`] or [`Commit::Update`] of a
+    /// batch, beside any number of touches and deletions.
     fn commit<'a>(
         &'a self,
         commits: &'a [Commit],

@@ -3,19 +3,19 @@
 use super::*;
 use crate::CommitOutcome::{Conflict, Done, Exists, Missing};
 
-pub(super) async fn run(store: &dyn SessionStore) {
-    creating_and_reading(store).await;
-    comparing_versions(store).await;
-    touching(store).await;
-    renaming(store).await;
-    deleting(store).await;
-    a_mixed_batch(store).await;
-    deletions_follow_renames(store).await;
-    keys_are_compared_in_full(store).await;
-    applications_and_nodes_share_a_batch(store).await;
-    values_come_back(store).await;
-    keys_may_be_repeated(store).await;
-    extreme_times_are_taken(store).await;
+pub(super) async fn run(report: &mut Report, store: &dyn SessionStore) {
+    check!(report, creating_and_reading(store));
+    check!(report, comparing_versions(store));
+    check!(report, touching(store));
+    check!(report, renaming(store));
+    check!(report, deleting(store));
+    check!(report, a_mixed_batch(store));
+    check!(report, deletions_follow_renames(store));
+    check!(report, keys_are_compared_in_full(store));
+    check!(report, applications_and_nodes_share_a_batch(store));
+    check!(report, values_come_back(store));
+    check!(report, keys_may_be_repeated(store));
+    check!(report, extreme_times_are_taken(store));
 }
 
 async fn creating_and_reading(store: &dyn SessionStore) {

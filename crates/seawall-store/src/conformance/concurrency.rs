@@ -6,9 +6,12 @@ const WRITERS: i64 = 4;
 const INCREMENTS: i64 = 50;
 const SESSIONS: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
 
-pub(super) async fn run(store: Arc<dyn SessionStore>, other: Arc<dyn SessionStore>) {
+pub(super) async fn two_connections_lose_no_update(
+    store: &Arc<dyn SessionStore>,
+    other: &Arc<dyn SessionStore>,
+) {
     for id in SESSIONS {
-        commit(&*store, create(id, record(1))).await;
+        commit(&**store, create(id, record(1))).await;
     }
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -28,13 +31,13 @@ pub(super) async fn run(store: Arc<dyn SessionStore>, other: Arc<dyn SessionStor
         writer.await.expect("a writer failed");
     }
     for id in SESSIONS {
-        let record = found(&*store, id).await;
+        let record = found(&**store, id).await;
         assert_eq!(
             record.attributes["count"],
             Value::I64(1 + WRITERS * INCREMENTS),
             "lost update"
         );
-        commit(&*store, delete(id)).await;
+        commit(&**store, delete(id)).await;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod mariadb;
+mod mutants;
 mod outage;
 mod postgres;
 mod redis;
