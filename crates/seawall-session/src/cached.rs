@@ -261,6 +261,11 @@ impl State {
         &self.tip
     }
 
+    /// The last access that this node knows of.
+    pub(crate) fn last_access(&self) -> Timestamp {
+        self.last_access
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }

@@ -29,6 +29,7 @@ pub struct Draft<'a> {
     id: &'a SessionId,
     record: Arc<SessionRecord>,
     limits: &'a SessionLimits,
+    last_access: Timestamp,
     is_new: bool,
     changed: bool,
     invalidated: bool,
@@ -45,6 +46,7 @@ impl<'a> Draft<'a> {
         let id_seen = Cell::new(false);
         Self {
             id,
+            last_access: record.last_access,
             record,
             limits,
             is_new: false,
@@ -62,6 +64,15 @@ impl<'a> Draft<'a> {
         Self {
             is_new: true,
             ..Self::existing(id, record, limits)
+        }
+    }
+
+    /// The draft of a session that was last used at `last_access`, which the record need not know:
+    /// accesses that change nothing are not written into it.
+    pub(crate) fn used_at(self, last_access: Timestamp) -> Self {
+        Self {
+            last_access,
+            ..self
         }
     }
 
@@ -164,10 +175,11 @@ impl<'a> Draft<'a> {
         self.record.created_at
     }
 
-    /// When the session was last used before this request.
+    /// When the session was last used before this request; accesses on other nodes count once the
+    /// store was told, within the touch interval.
     #[must_use]
     pub fn last_access(&self) -> Timestamp {
-        self.record.last_access
+        self.last_access
     }
 
     /// How long the session may lie unused; `None` for ever.

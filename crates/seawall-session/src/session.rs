@@ -44,6 +44,8 @@ struct Inner {
     found: Option<Found>,
     /// What the handler sees: the record as loaded, with its own changes.
     view: Arc<SessionRecord>,
+    /// When the session was used before this request.
+    last_access: Timestamp,
     changes: ChangeSet,
     cookie: Option<HeaderValue>,
 }
@@ -60,9 +62,11 @@ impl Session {
         manager: &SessionManager,
         presented: &[Presented],
     ) -> Result<Self, SessionError> {
+        let view = manager.blank_record();
         let mut inner = Inner {
             found: None,
-            view: Arc::new(manager.blank_record()),
+            last_access: view.last_access,
+            view: Arc::new(view),
             changes: ChangeSet::new(),
             cookie: None,
         };
@@ -107,10 +111,11 @@ impl Session {
         self.lock().view.created_at
     }
 
-    /// When the session was last used before this request.
+    /// When the session was last used before this request; accesses on other nodes count once the
+    /// store was told, within the touch interval.
     #[must_use]
     pub fn last_access(&self) -> Timestamp {
-        self.lock().view.last_access
+        self.lock().last_access
     }
 
     /// Whose session it is.
@@ -214,6 +219,7 @@ impl Session {
             let mut inner = self.lock();
             inner.changes = ChangeSet::new();
             inner.view = Arc::new(self.manager.blank_record());
+            inner.last_access = inner.view.last_access;
             inner.found.take()
         };
         if let Some(found) = found {
@@ -289,10 +295,13 @@ impl Inner {
     async fn see(&mut self, manager: &SessionManager, found: Found) -> Result<(), SessionError> {
         let suffix_is_ours = found.suffix_is_ours;
         let looked = manager
-            .work(found, &mut |draft| draft.record().clone())
+            .work(found, &mut |draft| {
+                (draft.record().clone(), draft.last_access())
+            })
             .await?;
-        if let Some((view, _, cached)) = looked {
+        if let Some(((view, last_access), _, cached)) = looked {
             self.view = view;
+            self.last_access = last_access;
             self.cookie = (!suffix_is_ours).then(|| manager.issue(&cached.id));
             self.found = Some(Found {
                 cached,

@@ -71,7 +71,8 @@ impl SessionManager {
                     Attempt::Stale
                 });
             }
-            let mut draft = Draft::existing(&cached.id, state.tip().clone(), limits);
+            let mut draft = Draft::existing(&cached.id, state.tip().clone(), limits)
+                .used_at(state.last_access());
             let value = work(&mut draft);
             let next = match draft.intent() {
                 Intent::Invalidate => Next::Invalidate,
