@@ -122,3 +122,27 @@ fn neither_the_index_nor_the_health_report_makes_a_session() {
         assert!(body(&health).contains(&format!("\"{field}\":")), "{health}");
     }
 }
+
+#[test]
+fn an_id_in_the_path_is_no_session() {
+    let node = TestNode::start(&[("shop/count.html.j2", COUNT)]);
+    let first = node.get("/shop/count.html");
+    let (_, value) = cookie(&first).split_once('=').unwrap();
+    let answer = node.get(&format!("/shop/count.html;jsessionid={value}"));
+    assert!(status(&answer) == 404 || body(&answer) == "1", "{answer}");
+}
+
+#[test]
+fn an_application_whose_name_is_too_long_is_not_deployed_and_the_others_are() {
+    let (long, longest) = ("x".repeat(60), "y".repeat(59));
+    let files = [&long, &longest].map(|name| format!("{name}/count.html.j2"));
+    let node = TestNode::start(&[
+        (&files[0], COUNT),
+        (&files[1], COUNT),
+        ("shop/count.html.j2", COUNT),
+    ]);
+    for (name, expected) in [("shop", 200), (&*longest, 200), (&*long, 404)] {
+        let answer = node.get(&format!("/{name}/count.html"));
+        assert_eq!(status(&answer), expected, "{name}");
+    }
+}
