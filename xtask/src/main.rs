@@ -5,6 +5,7 @@
 )]
 
 mod bench;
+mod checklist;
 mod command;
 mod fuzz;
 mod licenses;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 use syn::{spanned::Spanned, visit::Visit};
 
-use crate::command::root;
+use crate::{checklist, command::root};
 
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
@@ -63,6 +63,7 @@ pub(crate) fn run() -> Result<()> {
             problems.extend(check_source(&shown, &source));
         }
     }
+    problems.extend(checklist::problems()?);
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
     }

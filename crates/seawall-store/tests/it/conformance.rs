@@ -1,13 +1,28 @@
 //! Every back end passes the same suite.
+//!
+//! `SEAWALL_CONFORMANCE_SEEDS=17..18` replays one sequence of random operations on it; `=0..1000`
+//! tries many.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use seawall_store::{SessionStore, StoreUrl, conformance, memory::MemoryStore};
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
 
 async fn conforms(url: &str) {
     let url: StoreUrl = url.parse().unwrap();
-    conformance::run(async || url.open().await.unwrap()).await;
+    match seeds() {
+        Some(seeds) => {
+            let store = url.open().await.unwrap();
+            conformance::random_operations(&*store, seeds, Duration::MAX).await;
+        }
+        None => conformance::run(async || url.open().await.unwrap()).await,
+    }
+}
+
+fn seeds() -> Option<Range<u64>> {
+    let text = std::env::var("SEAWALL_CONFORMANCE_SEEDS").ok()?;
+    let (from, to) = text.split_once("..").expect("two numbers, like 0..1000");
+    Some(from.parse().unwrap()..to.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
