@@ -30,6 +30,7 @@
 mod commits;
 mod concurrency;
 mod expiry;
+mod locating;
 mod operations;
 pub mod random;
 mod random_operations;
@@ -74,6 +75,7 @@ pub async fn behaviours(open: impl AsyncFn() -> Arc<dyn SessionStore>) {
     records::run(&mut report, &*store, &*other).await;
     commits::run(&mut report, &*store).await;
     expiry::run(&mut report, &*store, &*other).await;
+    locating::run(&mut report, &*store, &*other).await;
     sweeping::run(&mut report, &*store, &*other).await;
     check!(report, two_connections_lose_no_update(&store, &other));
     report.finish();

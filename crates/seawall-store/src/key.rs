@@ -22,6 +22,35 @@ impl SessionKey {
     pub fn with_id(&self, id: Arc<str>) -> Self {
         Self { id, ..self.clone() }
     }
+
+    /// The key as one text: host, context and id, with a `|` between them.
+    #[cfg(feature = "server")]
+    pub(crate) fn to_text(&self) -> String {
+        let parts = [&self.virtual_host, &self.context, &self.id];
+        parts.map(|part| escape(part)).join("|")
+    }
+
+    /// The key that a text names; `None` for what [`to_text`](Self::to_text) does not make.
+    #[cfg(feature = "server")]
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '|').map(unescape);
+        let (virtual_host, context, id) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self {
+            id,
+            context,
+            virtual_host,
+        })
+    }
+}
+
+#[cfg(feature = "server")]
+fn escape(part: &str) -> String {
+    part.replace('%', "%25").replace('|', "%7C")
+}
+
+#[cfg(feature = "server")]
+fn unescape(part: &str) -> Arc<str> {
+    part.replace("%7C", "|").replace("%25", "%").into()
 }
 
 impl fmt::Debug for SessionKey {
@@ -33,5 +62,23 @@ impl fmt::Debug for SessionKey {
             "SessionKey({head}…, {}, {})",
             self.context, self.virtual_host
         )
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_name_their_key() {
+        for id in ["abc", "a|b", "%7C|%25", ""] {
+            let key = SessionKey {
+                id: id.into(),
+                context: "_app|%".into(),
+                virtual_host: "0.0.0.0".into(),
+            };
+            assert_eq!(SessionKey::from_text(&key.to_text()), Some(key));
+        }
+        assert_eq!(SessionKey::from_text("just|two"), None);
     }
 }

@@ -21,10 +21,13 @@ pub mod conformance;
 pub mod key;
 #[cfg(feature = "server")]
 mod link;
+#[cfg(feature = "server")]
+mod listener;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+pub mod notices;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
@@ -42,10 +45,11 @@ pub use batcher::{Batcher, BatcherSettings, PendingCommit};
 pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use key::SessionKey;
+pub use notices::{Notice, NoticeSender, Notices};
 pub use record::{Attributes, SessionRecord, Version, Writers};
 pub use store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-    StoreError,
+    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+    SessionSummary, StoreError,
 };
 pub use url::StoreUrl;
 pub use value::{Value, ValueError};

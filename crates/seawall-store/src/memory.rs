@@ -8,17 +8,28 @@ use std::{
 use crate::{
     clock::Timestamp,
     key::SessionKey,
+    notices::{self, NoticeSender, Notices},
     record::{SessionRecord, Version},
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-        StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+        SessionSummary, StoreError,
     },
 };
 
 /// Sessions in the memory of this process. They end with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     rows: Mutex<Rows>,
+    notices: NoticeSender,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self {
+            rows: Mutex::default(),
+            notices: NoticeSender::new(true),
+        }
+    }
 }
 
 type Rows = BTreeMap<SessionKey, SessionRecord>;
@@ -75,6 +86,8 @@ impl SessionStore for MemoryStore {
             .iter()
             .map(|commit| carry_out(&mut rows, commit))
             .collect();
+        drop(rows);
+        self.notices.tell_changed(|| notices::changed_by(commits));
         Box::pin(async move { Ok(outcomes) })
     }
 
@@ -87,13 +100,33 @@ impl SessionStore for MemoryStore {
         let expired = rows
             .extract_if(.., |_, record| record.is_expired(now))
             .take(limit);
-        let expired = expired
+        let expired: Vec<_> = expired
             .map(|(key, record)| Expired {
                 key,
                 record: Some(record),
             })
             .collect();
+        drop(rows);
+        self.notices
+            .tell_changed(|| notices::changed_by_claim(&expired));
         Box::pin(async move { Ok(expired) })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        let rows = self.rows();
+        let located = lookups
+            .iter()
+            .map(|lookup| locate(&rows, lookup, now))
+            .collect();
+        Box::pin(async move { Ok(located) })
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(self.notices.subscribe())
     }
 
     fn list_by_principal<'a>(
@@ -132,6 +165,21 @@ fn read_row(rows: &Rows, read: &Read) -> ReadOutcome {
         Some(record) => ReadOutcome::Found(Box::new(record.clone())),
         None => ReadOutcome::Missing,
     }
+}
+
+fn locate(rows: &Rows, Lookup { key, origin }: &Lookup, now: Timestamp) -> Option<SessionKey> {
+    let (key, record) = match rows.get_key_value(key) {
+        Some(row) => row,
+        None => rows
+            .iter()
+            .find(|(now, record)| is_moved(now, record, key, origin))?,
+    };
+    (!record.is_expired(now)).then(|| key.clone())
+}
+
+/// Whether this row is the session with that origin, under another id than that of `key`.
+fn is_moved(now: &SessionKey, record: &SessionRecord, key: &SessionKey, origin: &Arc<str>) -> bool {
+    record.origin.as_ref() == Some(origin) && *now == key.with_id(now.id.clone())
 }
 
 fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
@@ -194,9 +242,7 @@ fn carry_out(rows: &mut Rows, commit: &Commit) -> CommitOutcome {
 
 /// Removes the session with this origin, from wherever it is now.
 fn remove_moved(rows: &mut Rows, key: &SessionKey, origin: &Arc<str>) -> bool {
-    let moved = rows.extract_if(.., |now, record| {
-        record.origin.as_ref() == Some(origin) && *now == key.with_id(now.id.clone())
-    });
+    let moved = rows.extract_if(.., |now, record| is_moved(now, record, key, origin));
     moved.count() > 0
 }
 

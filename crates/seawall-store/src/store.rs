@@ -5,6 +5,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use crate::{
     clock::Timestamp,
     key::SessionKey,
+    notices::Notices,
     record::{SessionRecord, Version},
 };
 
@@ -42,6 +43,23 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>>;
 
+    /// Where each of these sessions is now: its key, which is another one after a rename; `None`
+    /// when it has ended, or has expired at `now`.
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>>;
+
+    /// Notices of sessions that end or are renamed from now on, whichever node does it. `None` for
+    /// a store that sends none; then it must be asked.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, for a store that connects to get them.
+    fn notices(&self) -> Option<Notices> {
+        None
+    }
+
     /// The sessions of a principal that have not expired at `now`, newest access first.
     fn list_by_principal<'a>(
         &'a self,
@@ -60,6 +78,15 @@ pub struct Read {
     pub key: SessionKey,
     /// The version that the caller holds, if it holds one.
     pub known: Option<Version>,
+}
+
+/// A session that is looked for, wherever it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The session as it was known.
+    pub key: SessionKey,
+    /// The record's [`origin`](SessionRecord::origin), or else the key's id.
+    pub origin: Arc<str>,
 }
 
 /// What a [`Read`] found. An expired session that nobody has claimed yet is still found.

@@ -22,6 +22,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -76,6 +77,7 @@ pub struct Batcher {
     commits: mpsc::Sender<commits::Waiting>,
     availability: Arc<Availability>,
     waiting_limit: usize,
+    runtime: Handle,
 }
 
 impl fmt::Debug for Batcher {
@@ -109,6 +111,7 @@ impl Batcher {
             commits,
             availability,
             waiting_limit: settings.waiting_limit,
+            runtime: Handle::current(),
         }
     }
 
@@ -116,6 +119,12 @@ impl Batcher {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn SessionStore> {
         &self.store
+    }
+
+    /// The runtime that the lanes run on.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// How long the store has been away; `None` while it answers.

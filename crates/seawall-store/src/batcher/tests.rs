@@ -13,7 +13,7 @@ use crate::{
     key::SessionKey,
     memory::MemoryStore,
     record::{SessionRecord, Version, WRITER_LIMIT},
-    store::{BoxFuture, Expired, SessionSummary},
+    store::{BoxFuture, Expired, Lookup, SessionSummary},
 };
 
 /// The memory store behind a gate, with a list of faults to meet first.
@@ -122,6 +122,14 @@ impl SessionStore for Faulty {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
         self.inner.claim_expired(now, limit)
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        self.inner.locate(lookups, now)
     }
 
     fn list_by_principal<'a>(

@@ -20,11 +20,12 @@ use mysql_async::{Conn, Row, prelude::Queryable};
 use crate::{
     clock::Timestamp,
     columns::bucket,
+    key::SessionKey,
     link::Link,
     record::Version,
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-        StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+        SessionSummary, StoreError,
     },
     url::ServerUrl,
 };
@@ -109,6 +110,16 @@ impl SessionStore for MysqlStore {
         }))
     }
 
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(self.reads.run(move |conn| async move {
+            locate(&mut *conn.lock().await, lookups, now.as_millis()).await
+        }))
+    }
+
     fn list_by_principal<'a>(
         &'a self,
         principal: &'a str,
@@ -167,6 +178,37 @@ async fn read(conn: &mut Conn, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failu
         outcomes[position] = columns.outcome()?;
     }
     Ok(outcomes)
+}
+
+/// Where sessions are: most of them where they were, the others by their origins.
+async fn locate(
+    conn: &mut Conn,
+    lookups: &[Lookup],
+    now: i64,
+) -> Result<Vec<Option<SessionKey>>, Failure> {
+    let mut located = vec![None; lookups.len()];
+    for statement in [sql::LOCATE, sql::LOCATE_MOVED] {
+        let missing: Vec<usize> = (0..lookups.len())
+            .filter(|&index| located[index].is_none())
+            .collect();
+        if missing.is_empty() {
+            break;
+        }
+        let wanted = |&index: &usize| {
+            let Lookup { key, origin } = &lookups[index];
+            let row = KeyRow::from(key);
+            let is_moved = statement == sql::LOCATE_MOVED;
+            if is_moved { row.with_id(origin) } else { row }
+        };
+        let keys: Vec<KeyRow<'_>> = missing.iter().map(wanted).collect();
+        let rows: Vec<Row> = conn.exec(statement, (row::batch(&keys), now)).await?;
+        for row in rows {
+            let mut columns = Columns::of(row);
+            let index = missing[columns.position()?];
+            located[index] = Some(lookups[index].key.with_id(columns.text()?));
+        }
+    }
+    Ok(located)
 }
 
 async fn claim_expired(conn: &mut Conn, now: i64, limit: usize) -> Result<Vec<Expired>, Failure> {

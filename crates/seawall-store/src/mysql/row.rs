@@ -34,6 +34,13 @@ impl<'a> From<&'a SessionKey> for KeyRow<'a> {
     }
 }
 
+impl<'a> KeyRow<'a> {
+    /// The same place under another id.
+    pub(super) fn with_id(self, id: &'a str) -> Self {
+        Self { id, ..self }
+    }
+}
+
 /// A read in a batch.
 #[derive(Debug, Serialize)]
 pub(super) struct ReadRow<'a> {
@@ -181,7 +188,7 @@ impl Columns {
         Ok(Timestamp::from_millis(self.number()?))
     }
 
-    fn text(&mut self) -> Result<Arc<str>, Failure> {
+    pub(super) fn text(&mut self) -> Result<Arc<str>, Failure> {
         Ok(self.next::<String>()?.unwrap_or_default().into())
     }
 

@@ -160,4 +160,21 @@ pub(super) const LIST: &str = "SELECT sessionId, contextPath, virtualHost, creat
     lastNode, origin FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
     ORDER BY accessTime DESC LIMIT 10000";
 
+/// Which sessions are where they were, and have not expired. The batch is followed by now.
+pub(super) const LOCATE: &str = concat!(
+    "SELECT u.position, s.sessionId FROM ",
+    batch!(""),
+    join!(),
+    "WHERE s.expiryTime <= 0 OR s.expiryTime > ?"
+);
+
+/// Where sessions are that have moved to other ids; the batch has their origins for ids.
+pub(super) const LOCATE_MOVED: &str = concat!(
+    "SELECT u.position, s.sessionId FROM ",
+    batch!(""),
+    " STRAIGHT_JOIN JettySessions AS s \
+     ON s.origin = u.id AND s.contextPath = u.context AND s.virtualHost = u.host \
+     WHERE s.expiryTime <= 0 OR s.expiryTime > ?"
+);
+
 pub(super) const COUNT: &str = "SELECT COUNT(*) FROM JettySessions";

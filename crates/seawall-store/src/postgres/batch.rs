@@ -32,6 +32,15 @@ impl<'a> Keys<'a> {
         columns
     }
 
+    /// The key at a position, with another id.
+    pub(super) fn key(&self, position: usize, id: &str) -> SessionKey {
+        SessionKey {
+            id: id.into(),
+            context: self.contexts[position].into(),
+            virtual_host: self.hosts[position].into(),
+        }
+    }
+
     fn push(&mut self, key: &'a SessionKey) {
         self.ids.push(&key.id);
         self.contexts.push(&key.context);

@@ -1,12 +1,12 @@
 //! How a connection to PostgreSQL is made.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::Failure, schema, sql, tls::TlsOptions};
+use super::{error::Failure, notify, schema, sql, tls::TlsOptions};
 use crate::{
     link::{CONNECT_LIMIT, Connector},
     store::StoreError,
@@ -26,9 +26,17 @@ const VANISHED_LIMIT: Duration = Duration::from_secs(10);
 
 /// The way to the database: one of several hosts, and how to secure the connection.
 pub(super) struct PostgresConnector {
-    config: Config,
-    tls: MakeRustlsConnect,
-    description: Arc<str>,
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+    pub(super) description: Arc<str>,
+}
+
+impl fmt::Debug for PostgresConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresConnector")
+            .field(&self.description)
+            .finish()
+    }
 }
 
 /// A connection with its statements. Dropping it ends it at once, even if the server is silent.
@@ -64,6 +72,10 @@ pub(super) struct Statements {
     pub(super) rebucket: Statement,
     pub(super) list: Statement,
     pub(super) count: Statement,
+    pub(super) locate: Statement,
+    pub(super) locate_moved: Statement,
+    /// `None` when the database cannot notify.
+    pub(super) notify: Option<Statement>,
 }
 
 impl PostgresConnector {
@@ -157,6 +169,9 @@ impl Statements {
             rebucket: client.prepare(sql::REBUCKET).await?,
             list: client.prepare(sql::LIST).await?,
             count: client.prepare(sql::COUNT).await?,
+            locate: client.prepare(sql::LOCATE).await?,
+            locate_moved: client.prepare(sql::LOCATE_MOVED).await?,
+            notify: client.prepare(notify::NOTIFY).await.ok(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What went wrong with a statement, and what follows from it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::{Error, error::SqlState};
 
@@ -11,6 +11,8 @@ use crate::{link, store::StoreError};
 pub(super) enum Failure {
     /// No connection could be made.
     Connecting(Error),
+    /// The database did not answer for so long.
+    NoAnswer(Duration),
     /// The table cannot be used as it is.
     Schema(String),
     /// The driver or the database said so.
@@ -40,7 +42,7 @@ impl link::Failure for Failure {
     fn breaks_the_connection(&self) -> bool {
         match self {
             Self::Statement(error) | Self::Connecting(error) => is_unavailable(error),
-            Self::Schema(_) | Self::Unexpected(_) => true,
+            Self::NoAnswer(_) | Self::Schema(_) | Self::Unexpected(_) => true,
         }
     }
 
@@ -55,6 +57,7 @@ impl link::Failure for Failure {
                     StoreError::Rejected { store, reason }
                 }
             }
+            Self::NoAnswer(waited) => StoreError::Timeout { store, waited },
             Self::Schema(reason) => StoreError::Rejected {
                 store,
                 reason: reason.into(),

@@ -2,14 +2,15 @@
 //!
 //! Three connections, each made when it is first needed and made again after a loss: one for reads
 //! and one for commits, so that reads overlap the wait for the log to be written, and one for
-//! maintenance. Each kind of commit in a batch is one statement over `unnest`ed arrays and a
-//! transaction of its own; all of them leave in one flight. Rows come sorted by key, and the plan
-//! is pinned to a nested loop over the primary key, which keeps that order: so batches of several
-//! nodes do not deadlock.
+//! maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
+//! in a batch is one statement over `unnest`ed arrays and a transaction of its own; all of them leave
+//! in one flight. Rows come sorted by key, and the plan is pinned to a nested loop over the primary
+//! key, which keeps that order: so batches of several nodes do not deadlock.
 
 mod batch;
 mod connection;
 mod error;
+mod notify;
 mod row;
 mod schema;
 mod sql;
@@ -22,10 +23,13 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     clock::Timestamp,
+    key::SessionKey,
     link::Link,
+    listener::Listener,
+    notices::{self, Notices},
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-        StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+        SessionSummary, StoreError,
     },
     url::ServerUrl,
 };
@@ -40,6 +44,7 @@ pub struct PostgresStore {
     reads: Link<PostgresConnector>,
     commits: Link<PostgresConnector>,
     maintenance: Link<PostgresConnector>,
+    listener: Arc<Listener<PostgresConnector>>,
 }
 
 impl PostgresStore {
@@ -55,6 +60,7 @@ impl PostgresStore {
             reads: link(),
             commits: link(),
             maintenance: link(),
+            listener: Listener::new(connector.clone(), description.clone()),
             description,
         })
     }
@@ -127,8 +133,29 @@ impl SessionStore for PostgresStore {
             } else {
                 Vec::new()
             };
-            rows.iter().chain(&foreign).map(row::expired).collect()
+            let claimed: Vec<_> = rows
+                .iter()
+                .chain(&foreign)
+                .map(row::expired)
+                .collect::<Result<_, _>>()?;
+            notify::notify(&session, &notices::changed_by_claim(&claimed)).await;
+            Ok(claimed)
         }))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(
+            self.reads
+                .run(move |session| async move { locate(&session, lookups, now).await }),
+        )
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(self.listener.subscribe())
     }
 
     fn list_by_principal<'a>(
@@ -157,17 +184,19 @@ impl SessionStore for PostgresStore {
     }
 }
 
-/// Carries out a batch: the kinds of commit side by side, in one flight.
+/// Carries out a batch: the kinds of commit side by side, in one flight, and notices behind them.
 async fn commit(session: &Session, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
     let rows = Rows::of(commits);
-    let (creates, updates, touches, deletes, renames) = future::try_join5(
+    let changed = notices::changed_by(commits);
+    let carried_out = future::try_join5(
         create(session, &rows),
         update(session, &rows),
         touch(session, &rows),
         delete(session, &rows),
         rename(session, &rows),
-    )
-    .await?;
+    );
+    let (carried_out, ()) = future::join(carried_out, notify::notify(session, &changed)).await;
+    let (creates, updates, touches, deletes, renames) = carried_out?;
     let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
     for (index, outcome) in [creates, updates, touches, deletes, renames]
         .into_iter()
@@ -254,7 +283,12 @@ async fn delete(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         .await?;
     let mut done = positions(&done)?;
     if done.len() < rows.origins.len() {
-        done.extend(delete_moved(session, rows, &done).await?);
+        let moved = delete_moved(session, rows, &done).await?;
+        // The notice that left with the batch came before this.
+        let origin = |&position: &usize| deletes.keys.key(position, rows.origins[position]);
+        let changed: Vec<_> = moved.iter().map(origin).collect();
+        notify::notify(session, &changed).await;
+        done.extend(moved);
     }
     Ok(deletes.outcomes(&done, |_| CommitOutcome::Missing))
 }
@@ -271,6 +305,46 @@ async fn delete_moved(
     let parameters: [&(dyn ToSql + Sync); 3] = [&origins, &keys.contexts, &keys.hosts];
     let statement = &session.statements.delete_moved;
     positions(&session.client.query(statement, &parameters).await?)
+}
+
+/// Where sessions are: most of them where they were, the others by their origins.
+async fn locate(
+    session: &Session,
+    lookups: &[Lookup],
+    now: Timestamp,
+) -> Result<Vec<Option<SessionKey>>, Failure> {
+    let keys = Keys::of(lookups.iter().map(|lookup| &lookup.key));
+    let mut located = vec![None; lookups.len()];
+    let statements = &session.statements;
+    let now = now.as_millis();
+    let parameters: [&(dyn ToSql + Sync); 4] = [&keys.ids, &keys.contexts, &keys.hosts, &now];
+    for row in session
+        .client
+        .query(&statements.locate, &parameters)
+        .await?
+    {
+        let position = row::position(&row)?;
+        located[position] = Some(lookups[position].key.clone());
+    }
+    if located.iter().all(Option::is_some) {
+        return Ok(located);
+    }
+    let origins: Vec<Option<&str>> = lookups
+        .iter()
+        .zip(&located)
+        .map(|(lookup, found)| found.is_none().then_some(&*lookup.origin))
+        .collect();
+    let parameters: [&(dyn ToSql + Sync); 4] = [&origins, &keys.contexts, &keys.hosts, &now];
+    for row in session
+        .client
+        .query(&statements.locate_moved, &parameters)
+        .await?
+    {
+        let position = row::position(&row)?;
+        let id: &str = row.try_get(1)?;
+        located[position] = Some(lookups[position].key.with_id(id.into()));
+    }
+    Ok(located)
 }
 
 /// Renames are rare, and one that meets a taken id must not fail the others: a statement each.

@@ -131,6 +131,12 @@ const PLANNED: [Planned; 13] = [
     (sql::CLAIM_FOREIGN, "int8,int8", BUCKET),
     (sql::REBUCKET, "int8,int8", BUCKET),
     (sql::LIST, "text,int8", "jettysessions_principal"),
+    (sql::LOCATE, "text[],text[],text[],int8", KEY),
+    (
+        sql::LOCATE_MOVED,
+        "text[],text[],text[],int8",
+        "jettysessions_origin",
+    ),
 ];
 
 /// Refuses plans that would read the whole table, or lock rows in another order than that of the

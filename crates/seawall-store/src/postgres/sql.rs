@@ -236,4 +236,23 @@ pub(super) const LIST: &str = "SELECT sessionid, contextpath, virtualhost, creat
      lastnode, origin FROM jettysessions WHERE principal = $1::text \
      AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT 10000";
 
+macro_rules! locate {
+    ($condition:expr) => {
+        concat!(
+            "SELECT u.position, s.sessionid FROM ",
+            unnest_keys!(),
+            " JOIN jettysessions s ON ",
+            $condition,
+            " WHERE s.expirytime <= 0 OR s.expirytime > $4::int8"
+        )
+    };
+}
+
+/// Which sessions are where they were, and have not expired.
+pub(super) const LOCATE: &str = locate!(same_key!());
+
+/// Where sessions are that have moved to other ids; the first array holds their origins.
+pub(super) const LOCATE_MOVED: &str =
+    locate!("s.origin = u.id AND s.contextpath = u.context AND s.virtualhost = u.host");
+
 pub(super) const COUNT: &str = "SELECT count(*) FROM jettysessions";

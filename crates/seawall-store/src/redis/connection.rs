@@ -10,14 +10,14 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
-    TlsCertificates, TlsMode,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError,
+    RedisResult, ScriptInvocation, TlsCertificates, TlsMode,
+    aio::{MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     address::{Address, Deployment, Tls},
@@ -34,10 +34,16 @@ pub(super) struct RedisConnector {
 }
 
 enum Way {
-    Cluster(ClusterClient),
+    /// The cluster, and the servers of it that the URL names.
+    Cluster(ClusterClient, Vec<Client>),
     Sentinel(Mutex<SentinelClient>),
     Single(Client),
 }
+
+const NO_SERVER: (ErrorKind, &str) = (
+    ErrorKind::ClusterConnectionNotFound,
+    "none of the servers in the URL can be listened to",
+);
 
 /// An open connection; requests of many tasks share it.
 #[derive(Clone)]
@@ -76,7 +82,10 @@ impl Connection {
 impl RedisConnector {
     pub(super) fn new(address: &Address, description: Arc<str>) -> Result<Self, RedisError> {
         let way = match &address.deployment {
-            Deployment::Cluster => Way::Cluster(cluster_client(address)?),
+            Deployment::Cluster => {
+                let servers = clients(address).collect::<Result<_, _>>()?;
+                Way::Cluster(cluster_client(address)?, servers)
+            }
             Deployment::Sentinel { master, password } => {
                 let client = sentinel_client(address, master, password.as_deref())?;
                 Way::Sentinel(Mutex::new(client))
@@ -89,6 +98,31 @@ impl RedisConnector {
             hosts: u32::try_from(address.hosts.len()).unwrap_or(u32::MAX),
             has_warned: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn description(&self) -> &Arc<str> {
+        &self.description
+    }
+
+    /// A connection that listens. In a cluster every server hears everything, so any will do.
+    pub(super) async fn listening(&self) -> Result<PubSub, RedisError> {
+        match &self.way {
+            Way::Cluster(_, servers) => {
+                for server in servers {
+                    if let Ok(Ok(connection)) =
+                        timeout(CONNECT_LIMIT, server.get_async_pubsub()).await
+                    {
+                        return Ok(connection);
+                    }
+                }
+                Err(NO_SERVER.into())
+            }
+            Way::Sentinel(client) => {
+                let master = client.lock().await.async_get_client().await?;
+                master.get_async_pubsub().await
+            }
+            Way::Single(client) => client.get_async_pubsub().await,
+        }
     }
 
     /// Says once when the server may lose what it has acknowledged. A user that may not ask for the
@@ -127,7 +161,7 @@ impl Connector for RedisConnector {
 
     async fn connect(&self) -> Result<Connection, Failure> {
         let server = match &self.way {
-            Way::Cluster(client) => {
+            Way::Cluster(client, _) => {
                 return Ok(Connection::Cluster(client.get_async_connection().await?));
             }
             Way::Sentinel(client) => {
@@ -170,7 +204,16 @@ fn config() -> AsyncConnectionConfig {
 }
 
 fn single_client(address: &Address) -> RedisResult<Client> {
-    let connection = address.connections().swap_remove(0);
+    client(address, address.connections().swap_remove(0))
+}
+
+/// The way to each of the hosts.
+fn clients(address: &Address) -> impl Iterator<Item = RedisResult<Client>> {
+    let connections = address.connections().into_iter();
+    connections.map(|connection| client(address, connection))
+}
+
+fn client(address: &Address, connection: ConnectionInfo) -> RedisResult<Client> {
     match &address.tls {
         Some(tls) => Client::build_with_tls(connection, certificates(tls)),
         None => Client::open(connection),

@@ -1,6 +1,6 @@
 //! What went wrong with a script, and what follows from it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -9,6 +9,8 @@ use crate::{link, store::StoreError};
 /// Why a script did not go through.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// The server did not answer for so long.
+    NoAnswer(Duration),
     /// The driver or the server said so.
     Server(RedisError),
     /// Fewer replicas than are asked for have the commit so far.
@@ -32,6 +34,7 @@ impl link::Failure for Failure {
     fn breaks_the_connection(&self) -> bool {
         match self {
             Self::Server(error) => is_unavailable(error),
+            Self::NoAnswer(_) => true,
             Self::TooFewReplicas(_) | Self::Unexpected(_) => false,
         }
     }
@@ -39,6 +42,7 @@ impl link::Failure for Failure {
     fn into_store_error(self, store: &Arc<str>) -> StoreError {
         let store = store.clone();
         match self {
+            Self::NoAnswer(waited) => StoreError::Timeout { store, waited },
             Self::Server(error) if is_unavailable(&error) => StoreError::Unavailable {
                 store,
                 reason: error.to_string().into(),

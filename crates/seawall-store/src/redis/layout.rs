@@ -29,12 +29,17 @@ impl Layout {
     }
 
     pub(super) fn session(&self, key: &SessionKey) -> String {
-        let member = member(key);
+        let member = key.to_text();
         format!("{}:{{{}}}:s:{member}", self.prefix, partition(&member))
     }
 
     pub(super) fn expiry(&self, partition: u32) -> String {
         format!("{}:{{{partition}}}:expiry", self.prefix)
+    }
+
+    /// The channel on which the scripts tell of sessions that end or move.
+    pub(super) fn notices(&self) -> String {
+        format!("{}:notices", self.prefix)
     }
 
     pub(super) fn principal(&self, partition: u32, principal: &str) -> String {
@@ -44,7 +49,7 @@ impl Layout {
 
 /// The partition of a session.
 pub(super) fn partition_of(key: &SessionKey) -> u32 {
-    partition(&member(key))
+    partition(&key.to_text())
 }
 
 /// FNV-1a of the member, which is quick, spreads well and needs no secret: ids are random.
@@ -56,53 +61,19 @@ fn partition(member: &str) -> u32 {
     hash % PARTITIONS
 }
 
-/// A session's name within its partition: host, context and id.
-fn member(key: &SessionKey) -> String {
-    let SessionKey {
-        id,
-        context,
-        virtual_host,
-    } = key;
-    [virtual_host, context, id]
-        .map(|part| escape(part))
-        .join("|")
-}
-
-/// The session that a member names; `None` for what this layout does not make.
+/// The session that a name within a partition stands for; `None` for what this layout does not make.
 pub(super) fn session_key(member: &str) -> Option<SessionKey> {
-    let mut parts = member.splitn(3, '|').map(unescape);
-    let (virtual_host, context, id) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(SessionKey {
-        id,
-        context,
-        virtual_host,
-    })
+    SessionKey::from_text(member)
 }
 
-fn escape(part: &str) -> String {
-    part.replace('%', "%25").replace('|', "%7C")
-}
-
-fn unescape(part: &str) -> Arc<str> {
-    part.replace("%7C", "|").replace("%25", "%").into()
+/// The session that a key's full name stands for.
+pub(super) fn named_session(name: &str) -> Option<SessionKey> {
+    session_key(name.split_once("}:s:")?.1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_name_their_session() {
-        for id in ["abc", "a|b", "%7C|%25", ""] {
-            let key = SessionKey {
-                id: id.into(),
-                context: "_app|%".into(),
-                virtual_host: "0.0.0.0".into(),
-            };
-            assert_eq!(session_key(&member(&key)), Some(key));
-        }
-        assert_eq!(session_key("just|two"), None);
-    }
 
     #[test]
     fn partitions_never_move() {
@@ -119,5 +90,6 @@ mod tests {
             name,
             format!("seawall:{{{}}}:s:h|_app|abc", partition_of(&key))
         );
+        assert_eq!(named_session(&name), Some(key));
     }
 }

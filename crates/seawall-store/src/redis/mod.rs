@@ -12,6 +12,8 @@ mod address;
 mod connection;
 mod error;
 mod layout;
+mod listen;
+mod locate;
 mod requests;
 mod row;
 mod scripts;
@@ -20,16 +22,20 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
+    key::SessionKey,
     link::Link,
+    listener::Listener,
+    notices::Notices,
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-        StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+        SessionSummary, StoreError,
     },
     url::ServerUrl,
 };
 use address::Address;
 use connection::{Connection, RedisConnector};
 use layout::Layout;
+use listen::RedisListener;
 use requests::Requests;
 use scripts::Scripts;
 
@@ -41,6 +47,7 @@ pub struct RedisStore {
     scripts: Scripts,
     replicas: u32,
     link: Link<RedisConnector>,
+    listener: Arc<Listener<RedisListener>>,
 }
 
 impl RedisStore {
@@ -57,11 +64,14 @@ impl RedisStore {
         let address = Address::parse(url).map_err(rejected)?;
         let connector = RedisConnector::new(&address, description.clone())
             .map_err(|error| rejected(error.to_string()))?;
+        let (layout, connector) = (Layout::new(&address.prefix), Arc::new(connector));
+        let listening = RedisListener::new(connector.clone(), layout.notices());
         Ok(Self {
-            layout: Layout::new(&address.prefix),
+            layout,
             scripts: Scripts::new(),
             replicas: address.replicas,
-            link: Link::new(Arc::new(connector), description.clone()),
+            link: Link::new(connector, description.clone()),
+            listener: Listener::new(Arc::new(listening), description.clone()),
             description,
         })
     }
@@ -102,6 +112,22 @@ impl SessionStore for RedisStore {
         Box::pin(self.link.run(move |connection| async move {
             self.at(&connection).claim_expired(now, limit).await
         }))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(
+            self.link.run(move |connection| async move {
+                self.at(&connection).locate(lookups, now).await
+            }),
+        )
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(self.listener.subscribe())
     }
 
     fn list_by_principal<'a>(

@@ -257,7 +257,11 @@ impl Requests<'_> {
     }
 
     /// Reads a session that is on its way from `origin`. It has arrived if it has departed there.
-    async fn read_moving(&self, key: &SessionKey, origin: &str) -> Result<ReadOutcome, Failure> {
+    pub(super) async fn read_moving(
+        &self,
+        key: &SessionKey,
+        origin: &str,
+    ) -> Result<ReadOutcome, Failure> {
         let mut command = redis::cmd("HGET");
         command.arg(origin).arg("moved");
         let moved: Option<String> = self.connection.query(&command).await?;
@@ -297,7 +301,7 @@ impl Requests<'_> {
     }
 
     /// What can go to Redis in one script: everything, or in a cluster what is in one partition.
-    fn groups<'k>(
+    pub(super) fn groups<'k>(
         &self,
         indexes: impl IntoIterator<Item = usize>,
         key: impl Fn(usize) -> &'k SessionKey,
@@ -332,7 +336,7 @@ struct Departure {
 }
 
 /// The answers of all groups, each with where it stands in the batch.
-fn flatten<T>(groups: &[Vec<usize>], answers: Vec<Vec<T>>) -> Vec<(usize, T)> {
+pub(super) fn flatten<T>(groups: &[Vec<usize>], answers: Vec<Vec<T>>) -> Vec<(usize, T)> {
     let indexes = groups.iter().flatten().copied();
     indexes.zip(answers.into_iter().flatten()).collect()
 }

@@ -14,6 +14,7 @@ pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) commit: Script,
     pub(super) list: Script,
+    pub(super) locate: Script,
     pub(super) read: Script,
 }
 
@@ -23,6 +24,7 @@ impl Scripts {
             claim: Script::new(include_str!("lua/claim.lua")),
             commit: Script::new(include_str!("lua/commit.lua")),
             list: Script::new(include_str!("lua/list.lua")),
+            locate: Script::new(include_str!("lua/locate.lua")),
             read: Script::new(include_str!("lua/read.lua")),
         }
     }

@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::Timestamp,
+    key::SessionKey,
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-        StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+        SessionSummary, StoreError,
     },
 };
 use worker::{ReadRequest, Reader, WriteRequest, Writer, ask};
@@ -94,6 +95,20 @@ impl SessionStore for SqliteStore {
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
         Box::pin(ask(&self.description, &self.writer, move |answer| {
             WriteRequest::Claim { now, limit, answer }
+        }))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(ask(&self.description, &self.reader, move |answer| {
+            ReadRequest::Locate {
+                lookups: lookups.to_vec(),
+                now,
+                answer,
+            }
         }))
     }
 

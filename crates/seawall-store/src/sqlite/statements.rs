@@ -1,5 +1,7 @@
 //! The SQL for reads and commits, and which of it each operation needs.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row;
@@ -11,7 +13,7 @@ use crate::{
     },
     key::SessionKey,
     record::{SessionRecord, Version},
-    store::{Commit, CommitOutcome, Read, ReadOutcome, SessionSummary},
+    store::{Commit, CommitOutcome, Lookup, Read, ReadOutcome, SessionSummary},
 };
 
 const BY_KEY: &str = "WHERE sessionId = ?1 AND contextPath = ?2 AND virtualHost = ?3";
@@ -27,6 +29,7 @@ pub(super) struct Statements {
     delete: String,
     delete_moved: &'static str,
     list: String,
+    locate: &'static str,
 }
 
 impl Statements {
@@ -64,6 +67,13 @@ impl Statements {
                  WHERE principal = ?1 AND (expiryTime = 0 OR expiryTime > ?2) \
                  ORDER BY accessTime DESC, sessionId, contextPath, virtualHost"
             ),
+            // Two searches of an index; an OR over both columns might read the whole table.
+            locate: "SELECT sessionId FROM JettySessions \
+                     WHERE sessionId = ?1 AND contextPath = ?2 AND virtualHost = ?3 \
+                     AND (expiryTime = 0 OR expiryTime > ?5) \
+                     UNION ALL SELECT sessionId FROM JettySessions \
+                     WHERE origin = ?4 AND contextPath = ?2 AND virtualHost = ?3 \
+                     AND (expiryTime = 0 OR expiryTime > ?5) LIMIT 1",
         }
     }
 
@@ -91,6 +101,28 @@ impl Statements {
             Ok(record) => ReadOutcome::Found(Box::new(record)),
             Err(reason) => ReadOutcome::Unreadable(reason),
         })
+    }
+
+    /// Where a session is now.
+    pub(super) fn locate(
+        &self,
+        connection: &Connection,
+        Lookup { key, origin }: &Lookup,
+        now: Timestamp,
+    ) -> rusqlite::Result<Option<SessionKey>> {
+        let SessionKey {
+            id,
+            context,
+            virtual_host,
+        } = key;
+        let now = now.as_millis();
+        let id: Option<Arc<str>> = connection
+            .prepare_cached(self.locate)?
+            .query_row(params![id, context, virtual_host, origin, now], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(id.map(|id| key.with_id(id)))
     }
 
     /// Lists the sessions of a principal.

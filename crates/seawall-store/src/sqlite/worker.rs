@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionSummary, StoreError},
+    key::SessionKey,
+    store::{
+        Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionSummary, StoreError,
+    },
 };
 
 /// How many requests may wait for one thread.
@@ -46,6 +49,11 @@ pub(super) enum ReadRequest {
         principal: Arc<str>,
         now: Timestamp,
         answer: Answer<Vec<SessionSummary>>,
+    },
+    Locate {
+        lookups: Vec<Lookup>,
+        now: Timestamp,
+        answer: Answer<Vec<Option<SessionKey>>>,
     },
     Count {
         answer: Answer<u64>,
@@ -187,6 +195,14 @@ impl Reader {
                 let sessions = self.statements.list(&self.connection, &principal, now);
                 reply(answer, &self.store, sessions);
             }
+            ReadRequest::Locate {
+                lookups,
+                now,
+                answer,
+            } => {
+                let located = self.locate(&lookups, now);
+                reply(answer, &self.store, located);
+            }
             ReadRequest::Count { answer } => {
                 let count = count(&self.connection);
                 reply(answer, &self.store, count);
@@ -203,6 +219,24 @@ impl Reader {
                 reads
                     .iter()
                     .map(|read| self.statements.read(transaction, read))
+                    .collect()
+            },
+        )
+    }
+
+    /// Looks for sessions in one transaction: one that moves meanwhile is not missed.
+    fn locate(
+        &mut self,
+        lookups: &[Lookup],
+        now: Timestamp,
+    ) -> rusqlite::Result<Vec<Option<SessionKey>>> {
+        in_transaction(
+            &mut self.connection,
+            TransactionBehavior::Deferred,
+            |transaction| {
+                lookups
+                    .iter()
+                    .map(|lookup| self.statements.locate(transaction, lookup, now))
                     .collect()
             },
         )

@@ -1,8 +1,8 @@
 #!lua
 -- KEYS: the expiry indexes of partitions. ARGV: now, and the most sessions to claim.
--- Deletes sessions that have expired; answers {member, columns…} for each.
+-- Deletes sessions that have expired, and tells whoever listens; answers {member, columns…} for each.
 
-local claimed, left = {}, tonumber(ARGV[2])
+local claimed, changed, left = {}, {}, tonumber(ARGV[2])
 for _, index in ipairs(KEYS) do
   local partition = string.sub(index, 1, -(1 + #'expiry'))
   local due = {}
@@ -21,8 +21,18 @@ for _, index in ipairs(KEYS) do
     -- A session that was deleted behind our back is nobody's to claim.
     if redis.call('DEL', session) == 1 then
       claimed[#claimed + 1] = {member, unpack(columns)}
+      changed[#changed + 1] = member
+      local origin = columns[8]
+      if origin and origin ~= '' then
+        local id = string.gsub((string.gsub(origin, '%%', '%%25')), '|', '%%7C')
+        changed[#changed + 1] = string.match(member, '^(.*|)') .. id
+      end
       left = left - 1
     end
   end
+end
+if #changed > 0 then
+  local prefix = string.match(KEYS[1], '^(.-){%d+}:')
+  redis.pcall('PUBLISH', prefix .. 'notices', table.concat(changed, '\n'))
 end
 return claimed

@@ -88,6 +88,29 @@ local function remove(session, principal)
   redis.call('DEL', session)
 end
 
+-- The members that end or move, by the names that they had and by their first ones.
+local changed = {}
+
+local function escape(id)
+  return (string.gsub((string.gsub(id, '%%', '%%25')), '|', '%%7C'))
+end
+
+local function note(session, origin)
+  local _, member = split(session)
+  changed[#changed + 1] = member
+  if origin and origin ~= '' then
+    changed[#changed + 1] = string.match(member, '^(.*|)') .. escape(origin)
+  end
+end
+
+-- Tells whoever listens. A hint: a user that may not publish does everything else all the same.
+local function publish()
+  if #changed > 0 then
+    local prefix = string.match(KEYS[1], '^(.-){%d+}:')
+    redis.pcall('PUBLISH', prefix .. 'notices', table.concat(changed, '\n'))
+  end
+end
+
 -- What is kept for requests that overlap a rename, and what a crash leaves, stays this long.
 local LEFTOVER_MS = 60000
 
@@ -133,6 +156,7 @@ function commits.delete(session)
     return 'missing'
   end
   remove(session, principal)
+  note(session, known)
   return 'done'
 end
 
@@ -152,6 +176,7 @@ function commits.rename(session)
   write(renamed, row)
   leave_proof(session, renamed)
   conclude(session)
+  note(session, row.origin)
   return 'done'
 end
 
@@ -212,8 +237,8 @@ end
 -- ARGV: the expected version, and the new key, which is the proof.
 function commits.depart(session)
   local expected, target = next_argument(), next_argument()
-  local version, principal, moved =
-    unpack(redis.call('HMGET', session, 'version', 'principal', 'moved'))
+  local version, principal, origin, moved =
+    unpack(redis.call('HMGET', session, 'version', 'principal', 'origin', 'moved'))
   if moved == target then
     return 'done'
   elseif not version then
@@ -223,6 +248,7 @@ function commits.depart(session)
   end
   remove(session, principal)
   leave_proof(session, target)
+  note(session, origin)
   return 'done'
 end
 
@@ -254,4 +280,5 @@ while key_position < #KEYS do
   local session, commit = next_key(), commits[next_argument()]
   outcomes[#outcomes + 1] = commit(session)
 end
+publish()
 return outcomes
