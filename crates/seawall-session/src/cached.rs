@@ -18,8 +18,8 @@ use std::{
 };
 
 use seawall_store::{
-    Batcher, Clock, Commit, CommitOutcome, PendingCommit, SessionKey, SessionRecord, StoreError,
-    Timestamp, Version,
+    Batcher, Clock, Commit, CommitOutcome, Lookup, PendingCommit, SessionKey, SessionRecord,
+    StoreError, Timestamp, Version,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -87,8 +87,8 @@ pub(crate) struct State {
     /// The last access of this node, and the last one that the store was told.
     last_access: Timestamp,
     told_access: Timestamp,
-    /// When the copy was last known to be current.
-    validated_at: Instant,
+    /// When the copy was last known to be current; `None` since something was heard against it.
+    validated_at: Option<Instant>,
 }
 
 struct InFlight {
@@ -151,7 +151,7 @@ impl Cached {
             waiters: Vec::new(),
             last_access: tip.last_access,
             told_access: tip.last_access,
-            validated_at: Instant::now(),
+            validated_at: Some(Instant::now()),
             tip,
         };
         Arc::new_cyclic(|this| Self {
@@ -214,6 +214,15 @@ impl Cached {
     /// the session under its new id, if it had moved.
     pub(crate) fn end(&self, successor: Option<Arc<Self>>) -> Option<Arc<Self>> {
         self.lock().end(successor)
+    }
+
+    /// What finds the session, wherever it moves to meanwhile.
+    pub(crate) fn lookup(&self) -> Lookup {
+        let origin = self.lock().tip.origin.clone();
+        Lookup {
+            key: self.key.clone(),
+            origin: origin.unwrap_or_else(|| self.key.id.clone()),
+        }
     }
 
     /// What deletes the session, wherever it moves to meanwhile.
@@ -280,8 +289,13 @@ impl State {
         self.committed.as_ref().map(|record| record.version)
     }
 
-    pub(crate) fn validated_at(&self) -> Instant {
+    pub(crate) fn validated_at(&self) -> Option<Instant> {
         self.validated_at
+    }
+
+    /// Lets nobody trust the copy before it is validated.
+    pub(crate) fn distrust(&mut self) {
+        self.validated_at = None;
     }
 
     /// Whether what the store has is this copy's own work, committed or on its way. Two nodes may
@@ -295,7 +309,7 @@ impl State {
 
     /// Takes note that the store has the version of this copy.
     pub(crate) fn confirm(&mut self, last_access: Timestamp) {
-        self.validated_at = Instant::now();
+        self.validated_at = Some(Instant::now());
         self.last_access = self.last_access.max(last_access);
         self.told_access = self.told_access.max(last_access);
     }
@@ -387,7 +401,7 @@ impl State {
         let before = self.committed.clone();
         self.told_access = self.told_access.max(record.last_access);
         self.last_access = self.last_access.max(record.last_access);
-        self.validated_at = Instant::now();
+        self.validated_at = Some(Instant::now());
         self.committed = Some(record.clone());
         self.committed_generation = generation;
         if self.tip_generation == generation {

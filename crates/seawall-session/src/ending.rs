@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord};
+use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord, notices};
 
 use crate::{
     cached::Cached,
@@ -26,10 +26,12 @@ impl SessionManager {
         cached: Option<Arc<Cached>>,
     ) -> Result<(), SessionError> {
         let key = deletion.key().clone();
+        let changed = notices::changed_by(std::slice::from_ref(&deletion));
         let outcome = self.inner.shared.batcher.commit(deletion).await?;
         if outcome == CommitOutcome::Done {
             self.tell(&key, &SessionEvent::Invalidated);
         }
+        self.inner.watches.suspect(&changed);
         let mut next = cached;
         while let Some(ended) = next {
             next = ended.end(None);

@@ -27,6 +27,7 @@ mod session;
 mod settings;
 pub mod sweep;
 mod touch;
+mod watch;
 mod work;
 
 pub use cookie::{CookieSettings, Presented, SameSite, Secure};
@@ -41,3 +42,4 @@ pub use principals::PrincipalLimit;
 pub use session::Session;
 pub use settings::{Consistency, SessionSettings};
 pub use sweep::Sweeper;
+pub use watch::Watch;

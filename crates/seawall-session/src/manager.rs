@@ -1,6 +1,9 @@
 //! The session manager: finds and creates the sessions of one application.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+};
 
 use http::HeaderValue;
 use quick_cache::sync::Cache;
@@ -16,6 +19,7 @@ use crate::{
     error::SessionError,
     id::SessionId,
     settings::SessionSettings,
+    watch::{Task, Watches},
 };
 
 /// The sessions of one application on one node. Cheap to clone.
@@ -30,6 +34,9 @@ pub(crate) struct Inner {
     settings: SessionSettings,
     context: Arc<str>,
     pub(crate) cache: Cache<SessionKey, Arc<Cached>>,
+    pub(crate) watches: Arc<Watches>,
+    /// Once something is watched.
+    pub(crate) looking: OnceLock<Task>,
 }
 
 /// The answer of a [`visit`](SessionManager::visit).
@@ -87,11 +94,15 @@ impl SessionManager {
             shared: Arc::new(shared),
             context: settings.stored_context(),
             cache: Cache::new(settings.cache_capacity),
+            watches: Arc::default(),
+            looking: OnceLock::new(),
             settings,
         };
-        Ok(Self {
+        let manager = Self {
             inner: Arc::new(inner),
-        })
+        };
+        manager.listen_if_sticky();
+        Ok(manager)
     }
 
     /// How these sessions behave.

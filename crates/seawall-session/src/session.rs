@@ -18,6 +18,7 @@ use crate::{
     id::SessionId,
     limits::check_principal,
     manager::{Found, SessionManager, Trust},
+    watch::Watch,
 };
 
 /// The session of one request. Cheap to clone; all clones are the same session.
@@ -48,6 +49,8 @@ struct Inner {
     last_access: Timestamp,
     changes: ChangeSet,
     cookie: Option<HeaderValue>,
+    /// Once somebody has waited for the end of the session.
+    watch: Option<Watch>,
 }
 
 impl fmt::Debug for Session {
@@ -69,6 +72,7 @@ impl Session {
             view: Arc::new(view),
             changes: ChangeSet::new(),
             cookie: None,
+            watch: None,
         };
         if let Some(found) = manager.find(presented).await? {
             inner.see(manager, found).await?;
@@ -228,6 +232,47 @@ impl Session {
             inner.cookie = Some(self.manager.settings().cookie.expire());
         }
         Ok(())
+    }
+
+    /// Completes when the session has ended, on whatever node: it was invalidated, revoked, or it
+    /// expired. At once when there is no session; never because the session gets another id.
+    ///
+    /// For answers that outlast their request: a WebSocket, or a stream of events. The session is
+    /// watched until its last clone is dropped; see [`Watch::ended`] for how soon this tells. An
+    /// open socket is no access: a session that no request uses expires.
+    ///
+    /// ```no_run
+    /// # use seawall_session::Session;
+    /// # struct Socket;
+    /// # impl Socket {
+    /// #     async fn next_message(&mut self) -> Option<String> { None }
+    /// #     async fn send(&mut self, _text: &str) {}
+    /// # }
+    /// /// What a handler gives to `WebSocketUpgrade::on_upgrade`.
+    /// async fn talk(mut socket: Socket, session: Session) {
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = session.ended() => break socket.send("You have logged out.").await,
+    ///             message = socket.next_message() => match message {
+    ///                 Some(text) => socket.send(&text).await,
+    ///                 None => break,
+    ///             },
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub async fn ended(&self) {
+        let watch = {
+            let mut inner = self.lock();
+            if let Some(found) = &inner.found {
+                let cached = found.cached.clone();
+                inner.watch = Some(self.manager.watch_cached(&cached, inner.watch.take()));
+            }
+            inner.watch.clone()
+        };
+        if let Some(watch) = watch {
+            watch.ended().await;
+        }
     }
 
     /// Gives the session a new id, in one atomic step: afterwards the old id is dead and the new

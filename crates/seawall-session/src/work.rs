@@ -1,9 +1,9 @@
 //! Doing a request's work on an existing session, until it is committed or known to be current.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use seawall_store::{ReadOutcome, Version};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cached::{Cached, Condition, Verdict},
@@ -84,7 +84,7 @@ impl SessionManager {
                     epoch: state.epoch(),
                     version: state.committed_version(),
                     needed: trust == Trust::Unverified
-                        && !self.is_trusted(state.validated_at().elapsed(), suffix_is_ours),
+                        && !self.is_trusted(state.validated_at(), suffix_is_ours),
                 },
                 // What the request saw is not committed yet.
                 Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip()),
@@ -179,9 +179,11 @@ impl SessionManager {
         }
     }
 
-    fn is_trusted(&self, age: Duration, suffix_is_ours: bool) -> bool {
+    fn is_trusted(&self, validated_at: Option<Instant>, suffix_is_ours: bool) -> bool {
         let settings = self.settings();
-        settings.consistency == Consistency::Sticky && suffix_is_ours && age < settings.sticky_trust
+        settings.consistency == Consistency::Sticky
+            && suffix_is_ours
+            && validated_at.is_some_and(|at| at.elapsed() < settings.sticky_trust)
     }
 }
 

@@ -11,3 +11,4 @@ mod principals;
 mod promises;
 mod simulation;
 mod support;
+mod watch;

@@ -11,8 +11,9 @@ use std::{
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use seawall_session::{Draft, Presented, SessionError, SessionManager, SessionSettings};
 use seawall_store::{
-    Batcher, BatcherSettings, BoxFuture, Clock, Commit, CommitOutcome, Expired, ManualClock, Read,
-    ReadOutcome, SessionStore, SessionSummary, StoreError, Timestamp, memory::MemoryStore,
+    Batcher, BatcherSettings, BoxFuture, Clock, Commit, CommitOutcome, Expired, Lookup,
+    ManualClock, Notices, Read, ReadOutcome, SessionKey, SessionStore, SessionSummary, StoreError,
+    Timestamp, memory::MemoryStore,
 };
 use tokio::sync::watch;
 
@@ -169,6 +170,18 @@ impl SessionStore for Watched {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
         self.inner.claim_expired(now, limit)
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        self.inner.locate(lookups, now)
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        self.inner.notices()
     }
 
     fn list_by_principal<'a>(

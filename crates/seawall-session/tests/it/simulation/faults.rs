@@ -9,12 +9,15 @@ use std::{
 };
 
 use seawall_store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionStore, SessionSummary,
-    StoreError, Timestamp,
+    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Notices, Read, ReadOutcome, SessionKey,
+    SessionStore, SessionSummary, StoreError, Timestamp,
 };
 use tokio::time::{Instant, sleep};
 
-use super::random::Random;
+use super::{
+    random::Random,
+    watchers::{self, Push},
+};
 
 /// The longest way to the store, and back.
 const DELAY: Duration = Duration::from_millis(20);
@@ -45,6 +48,7 @@ pub(crate) struct FaultyStore {
     pub(crate) inner: Arc<dyn SessionStore>,
     pub(crate) weather: Arc<Weather>,
     pub(crate) random: Random,
+    pub(crate) push: Push,
     /// The node has crashed: nothing that it sends arrives any more.
     pub(crate) is_dead: AtomicBool,
 }
@@ -149,6 +153,23 @@ impl SessionStore for FaultyStore {
                 _ => self.inner.claim_expired(now, limit).await,
             }
         })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(async move {
+            match self.reach().await {
+                Reach::ThereAndBack => self.inner.locate(lookups, now).await,
+                Reach::Nowhere | Reach::There => Err(self.broken()),
+            }
+        })
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        watchers::reach(&*self.inner, self.push, self.random.fork())
     }
 
     fn list_by_principal<'a>(

@@ -6,6 +6,7 @@
 mod faults;
 mod mutants;
 mod random;
+mod watchers;
 mod world;
 
 use std::ops::Range;
@@ -36,7 +37,8 @@ fn run(seed: u64, mutant: Option<Mutant>) -> (History, Result<(), String>) {
         let world = World::new(seed, mutant);
         let history = world.clone().run().await;
         let verdict = history.check(world.idle_timeout, SKEW);
-        (history, verdict)
+        let told = world.check_watchers().await;
+        (history, verdict.and(told))
     })
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use seawall_store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionKey, SessionRecord,
-    SessionStore, SessionSummary, StoreError, Timestamp, memory::MemoryStore,
+    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Notices, Read, ReadOutcome, SessionKey,
+    SessionRecord, SessionStore, SessionSummary, StoreError, Timestamp, memory::MemoryStore,
 };
 
 use super::random::Random;
@@ -34,10 +34,14 @@ pub(crate) enum Mutant {
     StaleReplica,
     /// Deletions are acknowledged and not done.
     ForgottenDeletions,
+    /// A session that has another id is not found by one who knew it before.
+    LostSight,
+    /// A session that was found once is found for ever.
+    Mirage,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NoCompareAndSet,
         Self::NoValidation,
         Self::ForgottenUpdates,
@@ -47,6 +51,8 @@ impl Mutant {
         Self::ClaimedTwice,
         Self::StaleReplica,
         Self::ForgottenDeletions,
+        Self::LostSight,
+        Self::Mirage,
     ];
 }
 
@@ -220,6 +226,28 @@ impl SessionStore for MutantStore {
             }
             Ok(claimed)
         })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        Box::pin(async move {
+            let mut located = self.inner.locate(lookups, now).await?;
+            for (lookup, found) in lookups.iter().zip(&mut located) {
+                match self.mutant {
+                    Some(Mutant::LostSight) if found.as_ref() != Some(&lookup.key) => *found = None,
+                    Some(Mutant::Mirage) => *found = Some(lookup.key.clone()),
+                    _ => {}
+                }
+            }
+            Ok(located)
+        })
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        self.inner.notices()
     }
 
     fn list_by_principal<'a>(

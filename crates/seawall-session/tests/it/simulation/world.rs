@@ -8,8 +8,10 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
-use seawall_session::{SessionError, SessionHandle, SessionLayer, SessionManager, SessionSettings};
+use http::{HeaderMap, HeaderValue, Request, Response, header::COOKIE, header::SET_COOKIE};
+use seawall_session::{
+    Presented, SessionError, SessionHandle, SessionLayer, SessionManager, SessionSettings,
+};
 use seawall_store::{Batcher, BatcherSettings, Clock, SessionStore, Timestamp};
 use seawall_testing::{
     BrowserState,
@@ -25,6 +27,7 @@ use super::{
     faults::{FaultyStore, Weather},
     mutants::{Mutant, MutantStore},
     random::Random,
+    watchers::{Push, Watchers, principal},
 };
 
 const BROWSERS: usize = 2;
@@ -63,6 +66,8 @@ pub(crate) struct World {
     browsers: Vec<Mutex<BrowserState>>,
     next_token: AtomicI64,
     history: Mutex<History>,
+    push: Push,
+    watchers: Watchers,
 }
 
 impl World {
@@ -94,6 +99,8 @@ impl World {
             browsers: (0..BROWSERS).map(|_| Mutex::default()).collect(),
             next_token: AtomicI64::new(1),
             history: Mutex::default(),
+            push: [Push::Faithful, Push::Faulty, Push::None][random.below(3)],
+            watchers: Watchers::default(),
             random,
         });
         let nodes = (0..world.clocks.len())
@@ -108,6 +115,7 @@ impl World {
             inner: self.store.clone(),
             weather: self.weather.clone(),
             random: self.random.fork(),
+            push: self.push,
             is_dead: AtomicBool::new(false),
         });
         let settings = SessionSettings {
@@ -152,6 +160,27 @@ impl World {
         std::mem::take(&mut *self.history.lock().unwrap())
     }
 
+    /// Whether the watchers were told what they should be, and nothing else.
+    pub(crate) async fn check_watchers(&self) -> Result<(), String> {
+        let now = self.clocks[0].now();
+        self.watchers.check(&*self.store, now).await
+    }
+
+    /// Watches the session that a client has just seen.
+    fn watch(self: &Arc<Self>, node: usize, served: &Arc<Node>, token: Token, cookie: &str) {
+        let (world, served) = (self.clone(), served.clone());
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie).unwrap())]);
+        tokio::spawn(async move {
+            let presented = Presented::all(&headers, "JSESSIONID");
+            let (store, clock) = (served.store.clone(), world.clocks[node].clone());
+            let client = (&served.manager, &*presented);
+            world
+                .watchers
+                .watch(token, client, store, || clock.now())
+                .await;
+        });
+    }
+
     async fn client(self: Arc<Self>, browser: usize, random: Random) {
         for _ in 0..ACTIONS {
             let pause = match random.below(20) {
@@ -184,13 +213,14 @@ impl World {
         }
     }
 
-    async fn act(&self, browser: usize, node: usize, action: Action) {
+    async fn act(self: &Arc<Self>, browser: usize, node: usize, action: Action) {
         let before = self.browsers[browser].lock().unwrap().clone();
         let start = self.start.elapsed();
         let Some((cookie, meant)) = before.present(action, start) else {
             return;
         };
-        let node = self.nodes.lock().unwrap()[node].clone();
+        let index = node;
+        let node = self.nodes.lock().unwrap()[index].clone();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         let answer = request(&node.manager, cookie.as_deref(), action, token).await;
         // A node that crashed meanwhile has answered nobody.
@@ -206,6 +236,10 @@ impl World {
                 got.map(|(token, _)| token),
                 set_cookie.as_deref(),
             );
+        }
+        if let (Some((Some((seen, _)), _)), Action::Read, Some(cookie)) = (&answer, action, &cookie)
+        {
+            self.watch(index, &node, *seen, cookie);
         }
         let outcome = answer.map_or(Outcome::Unknown, |(got, _)| Outcome::Answered(got));
         self.history.lock().unwrap().events.push(Event {
@@ -256,6 +290,7 @@ async fn handle(
         Action::Increment => {
             if known.is_none() {
                 session.set("token", &token)?;
+                session.set_principal(Some(principal(token).into()))?;
             }
             let count = session
                 .update("count", |count: Option<i64>| count.unwrap_or(0) + 1)
