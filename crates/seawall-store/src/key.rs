@@ -24,14 +24,14 @@ impl SessionKey {
     }
 
     /// The key as one text: host, context and id, with a `|` between them.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn to_text(&self) -> String {
         let parts = [&self.virtual_host, &self.context, &self.id];
         parts.map(|part| escape(part)).join("|")
     }
 
     /// The key that a text names; `None` for what [`to_text`](Self::to_text) does not make.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '|').map(unescape);
         let (virtual_host, context, id) = (parts.next()?, parts.next()?, parts.next()?);
@@ -43,12 +43,12 @@ impl SessionKey {
     }
 }
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 fn escape(part: &str) -> String {
     part.replace('%', "%25").replace('|', "%7C")
 }
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 fn unescape(part: &str) -> Arc<str> {
     part.replace("%7C", "|").replace("%25", "%").into()
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(all(test, any(feature = "postgres", feature = "redis")))]
 mod tests {
     use super::*;
 

@@ -21,7 +21,7 @@ pub mod conformance;
 pub mod key;
 #[cfg(feature = "server")]
 mod link;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod listener;
 #[cfg(feature = "memory")]
 pub mod memory;

@@ -10,7 +10,7 @@ use seawall_session::{
     sweep::sweep,
 };
 use seawall_store::{SessionStore, StoreUrl, SystemClock};
-use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
+use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster, TestRedisSentinel};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -259,6 +259,12 @@ async fn answers_end_with_their_session_on_redis() {
 async fn answers_end_with_their_session_on_a_redis_cluster() {
     let server = TestRedisCluster::start();
     answers_end_with_their_session(&server.url(), PUSHED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_end_with_their_session_on_redis_with_a_sentinel() {
+    let servers = TestRedisSentinel::start();
+    answers_end_with_their_session(&servers.url(), PUSHED).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

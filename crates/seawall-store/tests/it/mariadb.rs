@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_store::{Commit, CommitOutcome, Read, ReadOutcome, StoreError, Timestamp};
+use seawall_store::{Commit, CommitOutcome, Lookup, Read, ReadOutcome, StoreError, Timestamp};
 use seawall_testing::TestMariaDb;
 
 use crate::support::{create, key, open, start_together};
@@ -71,6 +71,47 @@ async fn large_sessions_are_written_in_pieces() {
     );
     let outcomes = store.commit(&[large("s3"), large("s8")]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Exists, CommitOutcome::Done]);
+}
+
+#[tokio::test]
+async fn sessions_that_have_moved_are_found_without_reading_the_table() {
+    let server = TestMariaDb::start();
+    let store = open(&server.url()).await;
+    store.count().await.unwrap();
+    server.query(
+        "USE sessions; INSERT INTO JettySessions (sessionId, contextPath, virtualHost, origin, \
+         expiryTime) SELECT CONCAT('s', seq), '_', '0.0.0.0', CONCAT('o', seq), 0 \
+         FROM seq_1_to_20000; ANALYZE TABLE JettySessions",
+    );
+    let rows_read = || {
+        let read = server.query(
+            "SELECT SUM(VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME \
+             IN ('HANDLER_READ_NEXT', 'HANDLER_READ_RND_NEXT', 'INNODB_ROWS_READ')",
+        );
+        read.trim().parse::<f64>().unwrap()
+    };
+    let lookup = |id: u32| Lookup {
+        key: key(&format!("k{id}")),
+        origin: format!("o{id}").into(),
+    };
+    let lookups: Vec<_> = (1..=100).map(lookup).collect();
+    let cost = async || {
+        let before = rows_read();
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let located = store.locate(&lookups, now).await.unwrap();
+        for (id, located) in (1..).zip(located) {
+            assert_eq!(located, Some(key(&format!("s{id}"))));
+        }
+        rows_read() - before
+    };
+    let read = cost().await;
+    assert!(read < 10_000.0, "{read} rows were read for 100 sessions");
+    server.query("ALTER TABLE sessions.JettySessions DROP INDEX JettySessions_origin");
+    let read = cost().await;
+    assert!(
+        read > 10_000.0,
+        "only {read} rows without the index: what is measured?"
+    );
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! What is PostgreSQL's own: the table, starting together, and a server that goes away.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use seawall_store::{
-    Batcher, BatcherSettings, Commit, CommitOutcome, Read, ReadOutcome, StoreError, Timestamp,
-    Version,
+    Batcher, BatcherSettings, Commit, CommitOutcome, Notice, Read, ReadOutcome, StoreError,
+    Timestamp, Version,
 };
 use seawall_testing::TestPostgres;
 
@@ -98,6 +98,33 @@ async fn updates_stay_in_their_page() {
         assert!(tokio::time::Instant::now() < deadline, "no statistics");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn each_of_many_sessions_that_end_together_is_told() {
+    let server = TestPostgres::start();
+    let (one, other) = (open(&server.url()).await, open(&server.url()).await);
+    let ids: Vec<_> = (0..1_000).map(|index| format!("{index:043}")).collect();
+    let creates: Vec<_> = ids.iter().map(|id| create(id)).collect();
+    one.commit(&creates).await.unwrap();
+    let mut notices = other.notices().unwrap();
+    let heard = async {
+        while !notices.is_live() {
+            notices.next().await;
+        }
+        let deletes: Vec<_> = ids.iter().map(|id| Commit::delete(key(id))).collect();
+        let done = vec![CommitOutcome::Done; ids.len()];
+        assert_eq!(one.commit(&deletes).await.unwrap(), done);
+        let mut heard = BTreeSet::new();
+        while heard.len() < ids.len() {
+            if let Notice::Changed(sessions) = notices.next().await {
+                heard.extend(sessions.iter().map(|session| session.id.to_string()));
+            }
+        }
+        heard
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(30), heard).await;
+    assert!(heard.expect("some were not told").iter().eq(&ids));
 }
 
 #[tokio::test]
