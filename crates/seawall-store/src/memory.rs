@@ -59,7 +59,10 @@ impl Clone for MemoryStore {
     /// Another store, with the sessions that this one holds now.
     fn clone(&self) -> Self {
         let rows = Mutex::new(self.rows().clone());
-        Self { rows }
+        Self {
+            rows,
+            ..Self::default()
+        }
     }
 }
 

@@ -96,7 +96,7 @@ type Planned = (&'static str, &'static str, &'static str);
 const KEY: &str = "jettysessions_pkey";
 const BUCKET: &str = "jettysessions_expirybucket";
 
-const PLANNED: [Planned; 13] = [
+const PLANNED: [Planned; 15] = [
     (sql::READ, "text[],text[],text[],int8[]", KEY),
     (sql::READ_ONE, "text,text,text,int8", KEY),
     (

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Durat
 
 use futures_util::FutureExt;
 use seawall_store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionKey, SessionStore,
+    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionKey, SessionStore,
     SessionSummary, StoreError, Timestamp, conformance, memory::MemoryStore,
 };
 
@@ -179,6 +179,14 @@ impl SessionStore for WrongStore {
             }
             Ok(claimed)
         })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        self.inner.locate(lookups, now)
     }
 
     fn list_by_principal<'a>(
