@@ -139,6 +139,7 @@ where
 
 /// Sessions as texts to send, of at most `size` bytes each: a line for each session. When that would
 /// be more than `count` texts, one that could be about any session.
+#[cfg(feature = "postgres")]
 pub(crate) fn encode(sessions: &[SessionKey], size: usize, count: usize) -> Vec<String> {
     let mut texts = vec![String::new()];
     for line in sessions.iter().map(SessionKey::to_text) {
@@ -168,7 +169,7 @@ pub(crate) fn decode(text: &str) -> Notice {
     Notice::Changed(text.lines().filter_map(SessionKey::from_text).collect())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres"))]
 mod tests {
     use super::*;
 
