@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -101,6 +101,12 @@ impl TestMariaDb {
         )
     }
 
+    /// The folder in which the server keeps its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The server's process id.
     ///
     /// # Panics
@@ -139,6 +145,7 @@ impl TestMariaDb {
             .arg(format!("--datadir={}", self.file("data").display()))
             .arg(format!("--socket={}", self.file("socket").display()))
             .arg(format!("--pid-file={}", self.file("pid").display()))
+            .arg(self.tmpdir())
             .arg(format!("--port={}", self.port))
             .arg(format!("--user={}", user_name()))
             .args(&self.settings)
@@ -157,9 +164,15 @@ impl TestMariaDb {
             Command::new(find_program(&["mariadb-install-db", "mysql_install_db"]))
                 .args(["--no-defaults", "--auth-root-authentication-method=normal"])
                 .arg("--skip-test-db")
+                .arg(self.tmpdir())
                 .arg(format!("--datadir={}", self.file("data").display()))
                 .arg(format!("--user={}", user_name())),
         );
+    }
+
+    /// A server that starts clears its folder of temporary files, so each needs one of its own.
+    fn tmpdir(&self) -> String {
+        format!("--tmpdir={}", self.folder.path().display())
     }
 
     fn answers(&self) -> bool {
