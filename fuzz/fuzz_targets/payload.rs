@@ -1,12 +1,32 @@
 //! Whatever stands in the `map` column: it is read, or an error says why not; what was read is
-//! written back as it was.
+//! written back as it was, in each of the ways to write it.
 #![no_main]
 
+use std::{sync::LazyLock, time::Duration};
+
 use libfuzzer_sys::fuzz_target;
-use seawall_store::{SessionRecord, Timestamp, Version, codec};
+use seawall_store::{Attributes, Codec, KeyRing, SessionKey, SessionRecord, Timestamp, Version};
+
+/// In clear, compressed, encrypted, and both; all of them read all of it.
+static CODECS: LazyLock<[Codec; 4]> = LazyLock::new(|| {
+    let keys = || KeyRing::parse("k:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").expect("a key");
+    let active = || keys().with_active("k").expect("it is there");
+    [
+        Codec::new(None, keys()),
+        Codec::new(Some(0), keys()),
+        Codec::new(None, active()),
+        Codec::new(Some(0), active()),
+    ]
+});
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(contents) = codec::decode(bytes) else {
+    let key = SessionKey {
+        id: "a".into(),
+        context: "_".into(),
+        virtual_host: "0.0.0.0".into(),
+    };
+    let [plain, ..] = &*CODECS;
+    let Ok(contents) = plain.decode(&key, bytes) else {
         return;
     };
     let record = SessionRecord {
@@ -14,22 +34,29 @@ fuzz_target!(|bytes: &[u8]| {
         created_at: Timestamp::default(),
         last_access: Timestamp::default(),
         idle_timeout: None,
-        expiry_slack: std::time::Duration::ZERO,
+        expiry_slack: Duration::ZERO,
         deadline: None,
         principal: None,
         origin: None,
         last_node: "".into(),
-        writers: contents.writers.clone(),
-        attributes: contents.attributes.clone(),
+        writers: contents.writers,
+        attributes: contents.attributes,
     };
-    let again = codec::decode(&codec::encode(&record)).expect("what was written can be read");
-    assert_eq!(again.writers, contents.writers);
     // A NaN is not equal to itself; its bytes are.
-    assert_eq!(
-        codec::encode(&SessionRecord {
-            attributes: again.attributes,
+    let in_clear = |attributes: Attributes| {
+        let record = SessionRecord {
+            attributes,
             ..record.clone()
-        }),
-        codec::encode(&record)
-    );
+        };
+        plain.encode(&key, &record)
+    };
+    let expected = in_clear(record.attributes.clone());
+    for codec in &*CODECS {
+        let payload = codec.encode(&key, &record);
+        let again = plain
+            .decode(&key, &payload)
+            .expect("what was written can be read");
+        assert_eq!(again.writers, record.writers);
+        assert_eq!(in_clear(again.attributes), expected);
+    }
 });

@@ -44,6 +44,7 @@ pub mod value;
 pub use batcher::{Batcher, BatcherSettings, PendingCommit};
 pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use codec::{Codec, KeyError, KeyRing, UnreadableCounts};
 pub use key::SessionKey;
 pub use notices::{Notice, NoticeSender, Notices};
 pub use record::{Attributes, SessionRecord, Version, Writers};

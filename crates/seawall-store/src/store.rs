@@ -4,6 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
     clock::Timestamp,
+    codec::UnreadableCounts,
     key::SessionKey,
     notices::Notices,
     record::{SessionRecord, Version},
@@ -69,6 +70,12 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
 
     /// How many sessions the store holds.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// How often this store found a session or an attribute that it could not read, since it was
+    /// opened. A store that keeps no bytes never does.
+    fn unreadable(&self) -> UnreadableCounts {
+        UnreadableCounts::default()
+    }
 }
 
 /// A request for one session.

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
-use crate::store::{SessionStore, StoreError};
+use crate::{
+    codec::Codec,
+    store::{SessionStore, StoreError},
+};
 
 /// A store's address: `sqlite:PATH`, `memory:`, or the URL of a server, such as
 /// `postgres://user:password@host:port/database?…`.
@@ -130,25 +133,35 @@ impl StoreUrl {
         }
     }
 
-    /// Opens the store. A server that is down is no error: the store connects when it is back.
+    /// Opens the store, in which sessions are neither compressed nor encrypted. A server that is
+    /// down is no error: the store connects when it is back.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the address cannot be used, or the back end is not built in.
     pub async fn open(&self) -> Result<Arc<dyn SessionStore>, StoreError> {
+        self.open_with(Codec::default()).await
+    }
+
+    /// Opens the store, whose sessions `codec` writes and reads. The memory back end keeps records,
+    /// not bytes, and has no use for one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(&self, codec: Codec) -> Result<Arc<dyn SessionStore>, StoreError> {
         match self {
             #[cfg(feature = "memory")]
             Self::Memory => Ok(Arc::new(crate::memory::MemoryStore::new())),
             #[cfg(feature = "mysql")]
-            Self::Mysql(url) => Ok(Arc::new(crate::mysql::MysqlStore::new(url)?)),
+            Self::Mysql(url) => Ok(Arc::new(crate::mysql::MysqlStore::new(url, codec)?)),
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url)?)),
+            Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url, codec)?)),
             #[cfg(feature = "redis")]
-            Self::Redis(url) => Ok(Arc::new(crate::redis::RedisStore::new(url)?)),
+            Self::Redis(url) => Ok(Arc::new(crate::redis::RedisStore::new(url, codec)?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(path) => {
                 let path = path.clone();
-                let opened =
-                    tokio::task::spawn_blocking(move || crate::sqlite::SqliteStore::open(&path));
+                let open = move || crate::sqlite::SqliteStore::open(&path, codec);
+                let opened = tokio::task::spawn_blocking(open);
                 Ok(Arc::new(
                     opened.await.expect("opening a file does not panic")?,
                 ))

@@ -8,6 +8,10 @@ use serde::{
     ser::{SerializeMap, SerializeSeq},
 };
 
+/// How deep values may nest: a number in a list in a list is 2 levels deep. Deeper ones would
+/// exhaust the stack of a reader, and are not read back from the store.
+pub const NESTING_LIMIT: usize = 64;
+
 /// One attribute's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -40,8 +44,8 @@ pub enum ValueError {
     /// The type's serializer failed, or the value has no counterpart (an integer over 63 bits).
     #[error("the value cannot be stored: {0}")]
     Encode(Box<dyn std::error::Error + Send + Sync>),
-    /// Another program wrote the value in a format that this one does not read.
-    #[error("the stored value is opaque: another program wrote it")]
+    /// The value is damaged, or another program wrote it in a format that this one does not read.
+    #[error("the stored value cannot be read: it is damaged, or another program wrote it")]
     Opaque,
 }
 
@@ -67,6 +71,22 @@ impl Value {
         }
     }
 
+    /// Whether the value is nested no deeper than [`NESTING_LIMIT`].
+    #[must_use]
+    pub fn nests_within_limit(&self) -> bool {
+        self.nests_within(NESTING_LIMIT)
+    }
+
+    fn nests_within(&self, depth: usize) -> bool {
+        let inner = |depth: usize| move |value: &Self| value.nests_within(depth);
+        match (self, depth.checked_sub(1)) {
+            (Self::List(_) | Self::Map(_), None) => false,
+            (Self::List(values), Some(depth)) => values.iter().all(inner(depth)),
+            (Self::Map(values), Some(depth)) => values.values().all(inner(depth)),
+            _ => true,
+        }
+    }
+
     /// Turns any serializable Rust value into a [`Value`].
     ///
     /// # Errors
@@ -82,11 +102,17 @@ impl Value {
     /// [`ValueError::Decode`] when the type does not fit, [`ValueError::Opaque`] when the value
     /// cannot be read here.
     pub fn to_deserializable<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
-        if matches!(self, Self::Opaque(_)) {
+        if !self.is_readable() {
             return Err(ValueError::Opaque);
         }
         let bytes = rmp_serde::to_vec_named(self).map_err(|e| ValueError::Encode(e.into()))?;
         rmp_serde::from_slice(&bytes).map_err(ValueError::Decode)
+    }
+
+    /// Whether this program can read the value: everything but [`Value::Opaque`].
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !matches!(self, Self::Opaque(_))
     }
 
     /// The integer, when the value is one.

@@ -185,6 +185,12 @@ impl TestPostgres {
         )
     }
 
+    /// The folder in which the server keeps its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The id of the server's first process.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -100,6 +100,12 @@ impl TestRedis {
                 .args(["-p", &self.port.to_string()])
                 .args(arguments),
         )
+    }
+
+    /// The folder in which the server keeps its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The server's process id.

@@ -12,9 +12,10 @@ use super::{
     sql,
 };
 use crate::{
+    codec::Codec,
     columns::StoredTimes,
     key::SessionKey,
-    record::{SessionRecord, Version},
+    record::Version,
     store::{Commit, CommitOutcome},
 };
 
@@ -25,12 +26,13 @@ const STATEMENT_LIMIT: usize = 4 << 20;
 /// Carries out a batch in the transaction that is open on `conn`.
 pub(super) async fn commit(
     conn: &mut Conn,
+    codec: &Codec,
     commits: &[Commit],
 ) -> Result<Vec<CommitOutcome>, Failure> {
     let mut stored = lock(conn, commits).await?;
     count_touches(commits, &mut stored);
     let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
-    let mut plan = Plan::default();
+    let mut plan = Plan::new(codec);
     for (index, (commit, stored)) in commits.iter().zip(stored).enumerate() {
         outcomes[index] = plan.add(index, commit, stored);
     }
@@ -51,7 +53,11 @@ pub(super) async fn commit(
 
 /// Carries out a commit that is alone in its batch, without a transaction around it, if that can be
 /// done in one statement; says whether it is done. If not, nothing was written.
-pub(super) async fn commit_one(conn: &mut Conn, commit: &Commit) -> Result<bool, Failure> {
+pub(super) async fn commit_one(
+    conn: &mut Conn,
+    codec: &Codec,
+    commit: &Commit,
+) -> Result<bool, Failure> {
     let Commit::Update {
         key,
         expected,
@@ -60,7 +66,7 @@ pub(super) async fn commit_one(conn: &mut Conn, commit: &Commit) -> Result<bool,
     else {
         return Ok(false);
     };
-    let row = WrittenRow::new(key, record, i64::MIN);
+    let row = WrittenRow::new(key, record, i64::MIN, &codec.encode(key, record));
     conn.exec_drop(sql::UPDATE_ONE, row.update_parameters(*expected))
         .await?;
     Ok(conn.affected_rows() > 0)
@@ -115,8 +121,8 @@ fn count_touches(commits: &[Commit], stored: &mut [Option<StoredTimes>]) {
 }
 
 /// What is to be written, by kind of commit.
-#[derive(Default)]
 struct Plan<'a> {
+    codec: &'a Codec,
     creates: Vec<(usize, WrittenRow<'a>)>,
     updates: Vec<WrittenRow<'a>>,
     touches: Vec<TouchRow<'a>>,
@@ -132,6 +138,20 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    fn new(codec: &'a Codec) -> Self {
+        Self {
+            codec,
+            creates: Vec::new(),
+            updates: Vec::new(),
+            touches: Vec::new(),
+            deletes: Vec::new(),
+            deleted: None,
+            renames: Vec::new(),
+            moved: Vec::new(),
+            touched: None,
+        }
+    }
+
     /// Adds a commit, whose row holds `stored`; gives its outcome, if nothing else comes up.
     fn add(
         &mut self,
@@ -141,7 +161,9 @@ impl<'a> Plan<'a> {
     ) -> CommitOutcome {
         match commit {
             Commit::Create { key, record } => {
-                self.creates.push((index, WrittenRow::new(key, record, 0)));
+                let map = self.codec.encode(key, record);
+                let row = WrittenRow::new(key, record, 0, &map);
+                self.creates.push((index, row));
                 CommitOutcome::Done
             }
             Commit::Delete { key, .. } if self.deleted == Some(key) => CommitOutcome::Missing,
@@ -160,8 +182,10 @@ impl<'a> Plan<'a> {
                 new_id,
                 expected,
                 record,
-            } => match compared(key, record, *expected, stored) {
-                Ok(row) => {
+            } => match compare(*expected, stored) {
+                Ok(stored) => {
+                    let map = self.codec.encode(&key.with_id(new_id.clone()), record);
+                    let row = WrittenRow::new(key, record, stored.access, &map);
                     let origin = record.origin.as_deref();
                     let rename = Rename {
                         new_id,
@@ -184,8 +208,10 @@ impl<'a> Plan<'a> {
                 key,
                 expected,
                 record,
-            } => match compared(key, record, *expected, stored) {
-                Ok(row) => {
+            } => match compare(*expected, stored) {
+                Ok(stored) => {
+                    let map = self.codec.encode(key, record);
+                    let row = WrittenRow::new(key, record, stored.access, &map);
                     self.updates.push(row);
                     CommitOutcome::Done
                 }
@@ -212,17 +238,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The row to write if the stored one has the expected version.
-fn compared<'a>(
-    key: &'a SessionKey,
-    record: &'a SessionRecord,
-    expected: Version,
-    stored: Option<StoredTimes>,
-) -> Result<WrittenRow<'a>, CommitOutcome> {
+/// What is stored, if it has the expected version.
+fn compare(expected: Version, stored: Option<StoredTimes>) -> Result<StoredTimes, CommitOutcome> {
     match stored {
         None => Err(CommitOutcome::Missing),
         Some(stored) if stored.version != Some(expected.as_i64()) => Err(CommitOutcome::Conflict),
-        Some(stored) => Ok(WrittenRow::new(key, record, stored.access)),
+        Some(stored) => Ok(stored),
     }
 }
 

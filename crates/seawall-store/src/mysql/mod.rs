@@ -19,6 +19,7 @@ use mysql_async::{Conn, Row, prelude::Queryable};
 
 use crate::{
     clock::Timestamp,
+    codec::{Codec, UnreadableCounts},
     columns::bucket,
     key::SessionKey,
     link::Link,
@@ -37,17 +38,18 @@ use row::{Columns, KeyRow, ReadRow};
 #[derive(Debug)]
 pub struct MysqlStore {
     description: Arc<str>,
+    codec: Codec,
     reads: Link<MysqlConnector>,
     commits: Link<MysqlConnector>,
     maintenance: Link<MysqlConnector>,
 }
 
 impl MysqlStore {
-    /// A store at `url`. Nothing is connected yet.
+    /// A store at `url`, whose sessions `codec` writes and reads. Nothing is connected yet.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
         let options = address::parse(url).map_err(|reason| StoreError::Rejected {
             store: description.clone(),
@@ -60,6 +62,7 @@ impl MysqlStore {
             reads: link(),
             commits: link(),
             maintenance: link(),
+            codec,
             description,
         })
     }
@@ -74,10 +77,9 @@ impl SessionStore for MysqlStore {
         &'a self,
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
-        Box::pin(
-            self.reads
-                .run(move |conn| async move { read(&mut *conn.lock().await, reads).await }),
-        )
+        Box::pin(self.reads.run(move |conn| async move {
+            read(&mut *conn.lock().await, &self.codec, reads).await
+        }))
     }
 
     fn commit<'a>(
@@ -87,12 +89,12 @@ impl SessionStore for MysqlStore {
         Box::pin(self.commits.run(move |conn| async move {
             let conn = &mut *conn.lock().await;
             if let [alone] = commits
-                && commit::commit_one(conn, alone).await?
+                && commit::commit_one(conn, &self.codec, alone).await?
             {
                 return Ok(vec![CommitOutcome::Done]);
             }
             conn.query_drop(BEGIN).await?;
-            let result = commit::commit(conn, commits).await;
+            let result = commit::commit(conn, &self.codec, commits).await;
             finish(conn, result).await
         }))
     }
@@ -105,7 +107,7 @@ impl SessionStore for MysqlStore {
         Box::pin(self.maintenance.run(move |conn| async move {
             let conn = &mut *conn.lock().await;
             conn.query_drop(BEGIN).await?;
-            let result = claim_expired(conn, now.as_millis(), limit).await;
+            let result = claim_expired(conn, &self.codec, now.as_millis(), limit).await;
             finish(conn, result).await
         }))
     }
@@ -140,6 +142,10 @@ impl SessionStore for MysqlStore {
             Ok(count.unwrap_or(0))
         }))
     }
+
+    fn unreadable(&self) -> UnreadableCounts {
+        self.codec.unreadable()
+    }
 }
 
 const BEGIN: &str = "START TRANSACTION";
@@ -159,7 +165,7 @@ async fn finish<T>(conn: &mut Conn, result: Result<T, Failure>) -> Result<T, Fai
     }
 }
 
-async fn read(conn: &mut Conn, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
+async fn read(conn: &mut Conn, codec: &Codec, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failure> {
     let rows: Vec<Row> = if let [Read { key, known }] = reads {
         let known = known.map(Version::as_i64);
         let parameters = (known, known, &*key.id, &*key.context, &*key.virtual_host);
@@ -175,7 +181,7 @@ async fn read(conn: &mut Conn, reads: &[Read]) -> Result<Vec<ReadOutcome>, Failu
     for row in rows {
         let mut columns = Columns::of(row);
         let position = columns.position()?;
-        outcomes[position] = columns.outcome()?;
+        outcomes[position] = columns.outcome(&reads[position].key, codec)?;
     }
     Ok(outcomes)
 }
@@ -211,7 +217,12 @@ async fn locate(
     Ok(located)
 }
 
-async fn claim_expired(conn: &mut Conn, now: i64, limit: usize) -> Result<Vec<Expired>, Failure> {
+async fn claim_expired(
+    conn: &mut Conn,
+    codec: &Codec,
+    now: i64,
+    limit: usize,
+) -> Result<Vec<Expired>, Failure> {
     let mut rows: Vec<Row> = conn.exec(sql::EXPIRED, (bucket(now), now, limit)).await?;
     // What Jetty writes has no bucket, and what Jetty touches an old one: see to those when
     // nothing else is due.
@@ -221,7 +232,7 @@ async fn claim_expired(conn: &mut Conn, now: i64, limit: usize) -> Result<Vec<Ex
     }
     let expired: Vec<Expired> = rows
         .into_iter()
-        .map(|row| Columns::of(row).expired())
+        .map(|row| Columns::of(row).expired(codec))
         .collect::<Result<_, _>>()?;
     let keys: Vec<KeyRow<'_>> = expired
         .iter()

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::Failure;
 use crate::{
     clock::Timestamp,
-    codec,
+    codec::{Codec, Contents},
     columns::{self, StoredTimes},
     key::SessionKey,
     record::{Attributes, SessionRecord, Version, Writers},
@@ -99,8 +99,13 @@ pub(super) struct WrittenRow<'a> {
 }
 
 impl<'a> WrittenRow<'a> {
-    /// A record to write; its last access is not before `stored_access`.
-    pub(super) fn new(key: &'a SessionKey, record: &'a SessionRecord, stored_access: i64) -> Self {
+    /// A record to write, with its payload; its last access is not before `stored_access`.
+    pub(super) fn new(
+        key: &'a SessionKey,
+        record: &'a SessionRecord,
+        stored_access: i64,
+        map: &[u8],
+    ) -> Self {
         let access = record.last_access.as_millis().max(stored_access);
         let expiry = record.expires_at_after(Timestamp::from_millis(access));
         let expiry = columns::expiry_column(expiry);
@@ -115,7 +120,7 @@ impl<'a> WrittenRow<'a> {
             bucket: columns::bucket_column(expiry),
             principal: record.principal.as_deref(),
             node: &record.last_node,
-            map: BASE64_STANDARD.encode(codec::encode(record)),
+            map: BASE64_STANDARD.encode(map),
         }
     }
 
@@ -147,7 +152,7 @@ impl<'a> WrittenRow<'a> {
     }
 }
 
-fn with(record: SessionRecord, contents: codec::Contents) -> SessionRecord {
+fn with(record: SessionRecord, contents: Contents) -> SessionRecord {
     SessionRecord {
         writers: contents.writers,
         attributes: contents.attributes,
@@ -207,8 +212,12 @@ impl Columns {
         })
     }
 
-    /// What [`READ`](super::sql::READ) gives beside the position.
-    pub(super) fn outcome(&mut self) -> Result<ReadOutcome, Failure> {
+    /// What [`READ`](super::sql::READ) gives of the session `key`, beside the position.
+    pub(super) fn outcome(
+        &mut self,
+        key: &SessionKey,
+        codec: &Codec,
+    ) -> Result<ReadOutcome, Failure> {
         let is_known = self.number()? == 1;
         let record = self.record()?;
         let map: Option<Vec<u8>> = self.next()?;
@@ -216,18 +225,19 @@ impl Columns {
             let last_access = record.last_access;
             return Ok(ReadOutcome::Current { last_access });
         }
-        match codec::decode(&map.unwrap_or_default()) {
+        match codec.decode(key, &map.unwrap_or_default()) {
             Ok(contents) => Ok(ReadOutcome::Found(Box::new(with(record, contents)))),
             Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
         }
     }
 
-    pub(super) fn expired(&mut self) -> Result<Expired, Failure> {
+    pub(super) fn expired(&mut self, codec: &Codec) -> Result<Expired, Failure> {
         let record = self.record()?;
         let map: Option<Vec<u8>> = self.next()?;
-        let contents = codec::decode(&map.unwrap_or_default()).ok();
+        let key = self.key()?;
+        let contents = codec.decode(&key, &map.unwrap_or_default()).ok();
         Ok(Expired {
-            key: self.key()?,
+            key,
             record: contents.map(|contents| with(record, contents)),
         })
     }

@@ -4,7 +4,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::{
     clock::millis,
-    codec,
+    codec::Codec,
     key::SessionKey,
     record::SessionRecord,
     store::{Commit, CommitOutcome},
@@ -67,7 +67,15 @@ pub(super) struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn push(&mut self, index: usize, key: &'a SessionKey, expected: i64, row: &'a SessionRecord) {
+    /// Adds a row, with the payload that it is to have.
+    fn push(
+        &mut self,
+        index: usize,
+        key: &'a SessionKey,
+        expected: i64,
+        row: &'a SessionRecord,
+        map: Vec<u8>,
+    ) {
         self.indexes.push(index);
         self.keys.push(key);
         self.expected.push(expected);
@@ -85,7 +93,7 @@ impl<'a> Written<'a> {
         self.deadlines.push(deadline);
         self.nodes.push(&row.last_node);
         self.principals.push(row.principal.as_deref());
-        self.maps.push(codec::encode(row));
+        self.maps.push(map);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -259,11 +267,14 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn of(commits: &'a [Commit]) -> Self {
+    pub(super) fn of(commits: &'a [Commit], codec: &Codec) -> Self {
         let mut rows = Self::default();
         for (index, commit) in commits.iter().enumerate() {
             match commit {
-                Commit::Create { key, record } => rows.creates.push(index, key, 0, record),
+                Commit::Create { key, record } => {
+                    let map = codec.encode(key, record);
+                    rows.creates.push(index, key, 0, record, map);
+                }
                 Commit::Delete { key, origin } => {
                     rows.deletes.push(index, key, 0);
                     rows.origins.push(origin);
@@ -274,8 +285,9 @@ impl<'a> Rows<'a> {
                     expected,
                     record,
                 } => {
+                    let map = codec.encode(&key.with_id(new_id.clone()), record);
                     let mut row = Written::default();
-                    row.push(0, key, expected.as_i64(), record);
+                    row.push(0, key, expected.as_i64(), record, map);
                     let origin = record.origin.as_deref();
                     rows.renames.push(Renamed {
                         index,
@@ -292,7 +304,9 @@ impl<'a> Rows<'a> {
                     expected,
                     record,
                 } => {
-                    rows.updates.push(index, key, expected.as_i64(), record);
+                    let map = codec.encode(key, record);
+                    rows.updates
+                        .push(index, key, expected.as_i64(), record, map);
                 }
             }
         }

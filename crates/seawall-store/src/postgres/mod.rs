@@ -23,6 +23,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     clock::Timestamp,
+    codec::{Codec, UnreadableCounts},
     key::SessionKey,
     link::Link,
     listener::Listener,
@@ -41,6 +42,7 @@ use error::Failure;
 #[derive(Debug)]
 pub struct PostgresStore {
     description: Arc<str>,
+    codec: Codec,
     reads: Link<PostgresConnector>,
     commits: Link<PostgresConnector>,
     maintenance: Link<PostgresConnector>,
@@ -48,11 +50,11 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// A store at `url`. Nothing is connected yet.
+    /// A store at `url`, whose sessions `codec` writes and reads. Nothing is connected yet.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
         let connector = Arc::new(PostgresConnector::new(url, description.clone())?);
         let link = || Link::new(connector.clone(), description.clone());
@@ -61,6 +63,7 @@ impl PostgresStore {
             commits: link(),
             maintenance: link(),
             listener: Listener::new(connector.clone(), description.clone()),
+            codec,
             description,
         })
     }
@@ -93,7 +96,8 @@ impl SessionStore for PostgresStore {
             };
             let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
             for row in session.client.query(statement, &parameters).await? {
-                outcomes[row::position(&row)?] = row::outcome(&row)?;
+                let position = row::position(&row)?;
+                outcomes[position] = row::outcome(&row, &reads[position].key, &self.codec)?;
             }
             Ok(outcomes)
         }))
@@ -105,7 +109,7 @@ impl SessionStore for PostgresStore {
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
         Box::pin(
             self.commits
-                .run(move |session| async move { commit(&session, commits).await }),
+                .run(move |session| async move { commit(&session, &self.codec, commits).await }),
         )
     }
 
@@ -136,7 +140,7 @@ impl SessionStore for PostgresStore {
             let claimed: Vec<_> = rows
                 .iter()
                 .chain(&foreign)
-                .map(row::expired)
+                .map(|row| row::expired(row, &self.codec))
                 .collect::<Result<_, _>>()?;
             notify::notify(&session, &notices::changed_by_claim(&claimed)).await;
             Ok(claimed)
@@ -182,11 +186,19 @@ impl SessionStore for PostgresStore {
             Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
         }))
     }
+
+    fn unreadable(&self) -> UnreadableCounts {
+        self.codec.unreadable()
+    }
 }
 
 /// Carries out a batch: the kinds of commit side by side, in one flight, and notices behind them.
-async fn commit(session: &Session, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
-    let rows = Rows::of(commits);
+async fn commit(
+    session: &Session,
+    codec: &Codec,
+    commits: &[Commit],
+) -> Result<Vec<CommitOutcome>, Failure> {
+    let rows = Rows::of(commits, codec);
     let changed = notices::changed_by(commits);
     let carried_out = future::try_join5(
         create(session, &rows),

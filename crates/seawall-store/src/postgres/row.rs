@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::error::Failure;
 use crate::{
     clock::Timestamp,
-    codec,
+    codec::{Codec, Contents},
     key::SessionKey,
     record::{SessionRecord, Version},
     store::{Expired, ReadOutcome, SessionSummary},
@@ -19,28 +19,27 @@ pub(super) fn position(row: &Row) -> Result<usize, Failure> {
     usize::try_from(position - 1).map_err(|_| Failure::Unexpected("a position below one"))
 }
 
-pub(super) fn outcome(row: &Row) -> Result<ReadOutcome, Failure> {
+/// What was read of the session `key`.
+pub(super) fn outcome(row: &Row, key: &SessionKey, codec: &Codec) -> Result<ReadOutcome, Failure> {
     let Some(map) = row.try_get::<_, Option<&[u8]>>("map")? else {
         return Ok(ReadOutcome::Current {
             last_access: time(row, "accesstime")?,
         });
     };
-    match codec::decode(map) {
+    match codec.decode(key, map) {
         Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(row, contents)?))),
         Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
     }
 }
 
-pub(super) fn expired(row: &Row) -> Result<Expired, Failure> {
+pub(super) fn expired(row: &Row, codec: &Codec) -> Result<Expired, Failure> {
+    let key = key(row)?;
     let map: Option<&[u8]> = row.try_get("map")?;
-    let record = match codec::decode(map.unwrap_or_default()) {
+    let record = match codec.decode(&key, map.unwrap_or_default()) {
         Ok(contents) => Some(record(row, contents)?),
         Err(_) => None,
     };
-    Ok(Expired {
-        key: key(row)?,
-        record,
-    })
+    Ok(Expired { key, record })
 }
 
 pub(super) fn summary(row: &Row) -> Result<SessionSummary, Failure> {
@@ -61,7 +60,7 @@ fn key(row: &Row) -> Result<SessionKey, Failure> {
     })
 }
 
-fn record(row: &Row, contents: codec::Contents) -> Result<SessionRecord, Failure> {
+fn record(row: &Row, contents: Contents) -> Result<SessionRecord, Failure> {
     let last_access = time(row, "accesstime")?;
     let idle_millis = number(row, "maxinterval")?.unwrap_or(-1);
     let idle_timeout = u64::try_from(idle_millis).ok().filter(|&millis| millis > 0);

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
+    codec::{Codec, UnreadableCounts},
     key::SessionKey,
     link::Link,
     listener::Listener,
@@ -43,6 +44,7 @@ use scripts::Scripts;
 #[derive(Debug)]
 pub struct RedisStore {
     description: Arc<str>,
+    codec: Codec,
     layout: Layout,
     scripts: Scripts,
     replicas: u32,
@@ -51,11 +53,11 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `url`. Nothing is connected yet.
+    /// A store at `url`, whose sessions `codec` writes and reads. Nothing is connected yet.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
         let rejected = |reason: String| StoreError::Rejected {
             store: description.clone(),
@@ -72,6 +74,7 @@ impl RedisStore {
             replicas: address.replicas,
             link: Link::new(connector, description.clone()),
             listener: Listener::new(Arc::new(listening), description.clone()),
+            codec,
             description,
         })
     }
@@ -146,11 +149,16 @@ impl SessionStore for RedisStore {
                 .run(move |connection| async move { self.at(&connection).count().await }),
         )
     }
+
+    fn unreadable(&self) -> UnreadableCounts {
+        self.codec.unreadable()
+    }
 }
 
 impl RedisStore {
     fn at<'a>(&'a self, connection: &'a Connection) -> Requests<'a> {
         Requests {
+            codec: &self.codec,
             layout: &self.layout,
             scripts: &self.scripts,
             connection,

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    codec::Codec,
     key::SessionKey,
     record::{SessionRecord, Version},
     store::{Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionSummary},
@@ -24,6 +25,7 @@ const REPLICA_LIMIT: Duration = Duration::from_secs(2);
 
 /// One connection, with what is needed to use it.
 pub(super) struct Requests<'a> {
+    pub(super) codec: &'a Codec,
     pub(super) layout: &'a Layout,
     pub(super) scripts: &'a Scripts,
     pub(super) connection: &'a Connection,
@@ -51,7 +53,7 @@ impl Requests<'_> {
         for (index, columns) in flatten(&groups, answers) {
             outcomes[index] = match columns.as_deref().and_then(row::departed_from) {
                 Some(origin) => self.read_moving(&reads[index].key, origin).await?,
-                None => row::outcome(columns)?,
+                None => row::outcome(columns, &reads[index].key, self.codec)?,
             };
         }
         Ok(outcomes)
@@ -74,7 +76,8 @@ impl Requests<'_> {
         if let Some(origin) = row::take_pending(&mut columns)? {
             return self.read_moving(key, &origin).await;
         }
-        row::outcome(Some(columns).filter(|columns| columns[0].is_some()))
+        let columns = Some(columns).filter(|columns| columns[0].is_some());
+        row::outcome(columns, key, self.codec)
     }
 
     pub(super) async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
@@ -83,7 +86,7 @@ impl Requests<'_> {
         let groups = self.groups(others, |index| commits[index].key());
         // One after the other, so that a move takes a touch of the same batch along.
         let scripted = try_join_all(groups.iter().map(|group| async move {
-            let mut batch = Batch::new(self.scripts, self.layout);
+            let mut batch = Batch::new(self.scripts, self.layout, self.codec);
             group.iter().for_each(|&index| batch.push(&commits[index]));
             self.connection
                 .invoke::<Vec<String>>(&batch.invocation)
@@ -131,7 +134,7 @@ impl Requests<'_> {
             }
             script.arg(now.as_millis()).arg(limit - claimed.len());
             for columns in self.connection.invoke::<Vec<Columns>>(&script).await? {
-                claimed.push(row::expired(&columns)?);
+                claimed.push(row::expired(&columns, self.codec)?);
             }
             if claimed.len() >= limit {
                 break;
@@ -228,7 +231,7 @@ impl Requests<'_> {
             to,
         };
         for step in [
-            steps.prepare(&record),
+            steps.prepare(&record, self.codec),
             steps.depart(expected.as_i64()),
             steps.confirm(),
             steps.conclude(),
@@ -277,7 +280,7 @@ impl Requests<'_> {
         let mut script = self.scripts.read.prepare_invoke();
         script.key(self.layout.session(key)).arg("");
         let mut answers: Vec<Option<Columns>> = self.connection.invoke(&script).await?;
-        row::outcome(answers.pop().flatten())
+        row::outcome(answers.pop().flatten(), key, self.codec)
     }
 
     /// Deletes a session wherever it has moved to; `word` is the answer from where it was.

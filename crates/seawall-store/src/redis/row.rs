@@ -7,7 +7,7 @@ use redis::ScriptInvocation;
 use super::{error::Failure, layout};
 use crate::{
     clock::{Timestamp, millis},
-    codec,
+    codec::{Codec, Contents},
     key::SessionKey,
     record::{SessionRecord, Version},
     store::{Expired, ReadOutcome, SessionSummary},
@@ -22,8 +22,12 @@ pub(super) type Columns = Vec<Column>;
 const LONGEST: i64 = 1 << 50;
 const LATEST: i64 = 1 << 52;
 
-/// Adds a record's columns to the arguments of a commit.
-pub(super) fn push_record(arguments: &mut ScriptInvocation<'_>, record: &SessionRecord) {
+/// Adds a record's columns, the last of which is its payload, to the arguments of a commit.
+pub(super) fn push_record(
+    arguments: &mut ScriptInvocation<'_>,
+    record: &SessionRecord,
+    map: Vec<u8>,
+) {
     let optional = |value: Option<i64>| value.map_or(String::new(), |value| value.to_string());
     arguments
         .arg(record.version.as_i64())
@@ -41,7 +45,7 @@ pub(super) fn push_record(arguments: &mut ScriptInvocation<'_>, record: &Session
         .arg(record.principal.as_deref().unwrap_or_default())
         .arg(record.origin.as_deref().unwrap_or_default())
         .arg(&*record.last_node)
-        .arg(codec::encode(record));
+        .arg(map);
 }
 
 /// The key from which a session is on its way here, from another partition.
@@ -92,8 +96,12 @@ pub(super) fn take_pending(columns: &mut Columns) -> Result<Option<String>, Fail
     })
 }
 
-/// What the columns say of a session that was read.
-pub(super) fn outcome(columns: Option<Columns>) -> Result<ReadOutcome, Failure> {
+/// What the columns say of the session `key`, which was read.
+pub(super) fn outcome(
+    columns: Option<Columns>,
+    key: &SessionKey,
+    codec: &Codec,
+) -> Result<ReadOutcome, Failure> {
     let Some(columns) = columns else {
         return Ok(ReadOutcome::Missing);
     };
@@ -103,24 +111,22 @@ pub(super) fn outcome(columns: Option<Columns>) -> Result<ReadOutcome, Failure> 
         });
     }
     let (columns, map) = split_map(&columns)?;
-    match codec::decode(map) {
+    match codec.decode(key, map) {
         Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(columns, contents)?))),
         Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
     }
 }
 
 /// A claimed session, from its member and its columns.
-pub(super) fn expired(columns: &[Column]) -> Result<Expired, Failure> {
+pub(super) fn expired(columns: &[Column], codec: &Codec) -> Result<Expired, Failure> {
     let (member, columns) = columns.split_first().ok_or(SHORT)?;
     let (columns, map) = split_map(columns)?;
-    let record = match codec::decode(map) {
+    let key = session_key(member)?;
+    let record = match codec.decode(&key, map) {
         Ok(contents) => Some(record(columns, contents)?),
         Err(_) => None,
     };
-    Ok(Expired {
-        key: session_key(member)?,
-        record,
-    })
+    Ok(Expired { key, record })
 }
 
 /// A session in a list, from its member and four of its columns.
@@ -142,7 +148,7 @@ fn split_map(columns: &[Column]) -> Result<(&[Column], &[u8]), Failure> {
     Ok((columns, map.as_deref().unwrap_or_default()))
 }
 
-fn record(columns: &[Column], contents: codec::Contents) -> Result<SessionRecord, Failure> {
+fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Failure> {
     let [
         version,
         created,

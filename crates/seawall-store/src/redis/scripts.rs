@@ -4,6 +4,7 @@ use redis::{Script, ScriptInvocation};
 
 use super::{error::Failure, layout::Layout, row};
 use crate::{
+    codec::Codec,
     key::SessionKey,
     record::SessionRecord,
     store::{Commit, CommitOutcome},
@@ -33,13 +34,15 @@ impl Scripts {
 /// A batch in the making.
 pub(super) struct Batch<'a> {
     layout: &'a Layout,
+    codec: &'a Codec,
     pub(super) invocation: ScriptInvocation<'a>,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(scripts: &'a Scripts, layout: &'a Layout) -> Self {
+    pub(super) fn new(scripts: &'a Scripts, layout: &'a Layout, codec: &'a Codec) -> Self {
         Self {
             layout,
+            codec,
             invocation: scripts.commit.prepare_invoke(),
         }
     }
@@ -47,9 +50,9 @@ impl<'a> Batch<'a> {
     pub(super) fn push(&mut self, commit: &Commit) {
         self.invocation.key(self.layout.session(commit.key()));
         match commit {
-            Commit::Create { record, .. } => {
+            Commit::Create { key, record } => {
                 self.invocation.arg("create");
-                row::push_record(&mut self.invocation, record);
+                row::push_record(&mut self.invocation, record, self.codec.encode(key, record));
             }
             Commit::Delete { origin, .. } => {
                 self.invocation.arg("delete").arg(&**origin).arg("");
@@ -65,16 +68,19 @@ impl<'a> Batch<'a> {
                     .key(self.layout.session(&renamed))
                     .arg("rename")
                     .arg(expected.as_i64());
-                row::push_record(&mut self.invocation, record);
+                let map = self.codec.encode(&renamed, record);
+                row::push_record(&mut self.invocation, record, map);
             }
             Commit::Touch { last_access, .. } => {
                 self.invocation.arg("touch").arg(last_access.as_millis());
             }
             Commit::Update {
-                expected, record, ..
+                key,
+                expected,
+                record,
             } => {
                 self.invocation.arg("update").arg(expected.as_i64());
-                row::push_record(&mut self.invocation, record);
+                row::push_record(&mut self.invocation, record, self.codec.encode(key, record));
             }
         }
     }
@@ -89,10 +95,10 @@ pub(super) struct Move<'a> {
 }
 
 impl<'a> Move<'a> {
-    pub(super) fn prepare(&self, record: &SessionRecord) -> ScriptInvocation<'a> {
+    pub(super) fn prepare(&self, record: &SessionRecord, codec: &Codec) -> ScriptInvocation<'a> {
         let mut step = self.step(self.to, "prepare");
         step.arg(self.layout.session(self.from));
-        row::push_record(&mut step, record);
+        row::push_record(&mut step, record, codec.encode(self.to, record));
         step
     }
 

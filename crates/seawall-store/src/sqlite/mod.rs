@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::Timestamp,
+    codec::{Codec, UnreadableCounts},
     key::SessionKey,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
@@ -32,28 +33,31 @@ mod worker;
 #[derive(Debug)]
 pub struct SqliteStore {
     description: Arc<str>,
+    codec: Codec,
     reader: mpsc::Sender<ReadRequest>,
     writer: mpsc::Sender<WriteRequest>,
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`; makes it (and its folder) when it is missing, for this user only.
+    /// Opens the file at `path`, whose sessions `codec` writes and reads; makes it (and its folder)
+    /// when it is missing, for this user only.
     ///
     /// Several processes may do this at the same time. The file has to be on a local disk.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the file cannot be used, [`StoreError::Unavailable`] when
     /// another process keeps it locked.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = format!("SQLite {}", path.display()).into();
         let path = schema::prepare_file(&description, path)?;
         let writer = schema::connect(&description, &path)?;
         let reader = schema::connect(&description, &path)?;
-        let mut writer = Writer::new(description.clone(), writer);
-        let mut reader = Reader::new(description.clone(), reader);
+        let mut writer = Writer::new(description.clone(), writer, codec.clone());
+        let mut reader = Reader::new(description.clone(), reader, codec.clone());
         Ok(Self {
             reader: worker::spawn(&description, "sqlite-reader", move |r| reader.serve(r))?,
             writer: worker::spawn(&description, "sqlite-writer", move |r| writer.serve(r))?,
+            codec,
             description,
         })
     }
@@ -130,5 +134,9 @@ impl SessionStore for SqliteStore {
         Box::pin(ask(&self.description, &self.reader, |answer| {
             ReadRequest::Count { answer }
         }))
+    }
+
+    fn unreadable(&self) -> UnreadableCounts {
+        self.codec.unreadable()
     }
 }

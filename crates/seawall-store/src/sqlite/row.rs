@@ -6,7 +6,7 @@ use rusqlite::{Row, types::ValueRef};
 
 use crate::{
     clock::Timestamp,
-    codec,
+    codec::Codec,
     columns::{StoredTimes, idle_timeout, slack},
     key::SessionKey,
     record::{SessionRecord, Version},
@@ -30,15 +30,27 @@ pub(super) fn stored_times(row: &Row<'_>) -> rusqlite::Result<StoredTimes> {
 ///
 /// # Errors
 /// Why the row cannot be read.
-pub(super) fn record(row: &Row<'_>) -> Result<SessionRecord, Arc<str>> {
-    let columns = Columns::read(row).map_err(|error| Arc::from(error.to_string()))?;
-    let contents = match row.get_ref(8) {
-        Ok(ValueRef::Null) => Ok(codec::decode(&[])),
-        Ok(ValueRef::Blob(map)) => Ok(codec::decode(map)),
-        Ok(other) => Err(format!("the column map holds {}", other.data_type())),
-        Err(error) => Err(error.to_string()),
+pub(super) fn record(
+    row: &Row<'_>,
+    key: &SessionKey,
+    codec: &Codec,
+) -> Result<SessionRecord, Arc<str>> {
+    let read = || {
+        let columns = Columns::read(row).map_err(|error| error.to_string())?;
+        let map = match row.get_ref(8) {
+            Ok(ValueRef::Null) => &[],
+            Ok(ValueRef::Blob(map)) => map,
+            Ok(other) => return Err(format!("the column map holds {}", other.data_type())),
+            Err(error) => return Err(error.to_string()),
+        };
+        Ok((columns, map))
     };
-    let contents = contents?.map_err(|error| Arc::from(error.to_string()))?;
+    let (columns, map) = read().map_err(|reason| {
+        codec.note_unreadable_row(&reason);
+        Arc::from(reason)
+    })?;
+    let contents = codec.decode(key, map);
+    let contents = contents.map_err(|error| Arc::from(error.to_string()))?;
     Ok(SessionRecord {
         version: Version::from_i64(columns.version),
         created_at: Timestamp::from_millis(columns.created_at),

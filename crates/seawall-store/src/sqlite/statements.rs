@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::row;
 use crate::{
     clock::Timestamp,
-    codec,
+    codec::Codec,
     columns::{
         KEY_COLUMNS, RECORD_COLUMNS, StoredTimes, bucket_column, expiry_column, interval_column,
     },
@@ -81,6 +81,7 @@ impl Statements {
     pub(super) fn read(
         &self,
         connection: &Connection,
+        codec: &Codec,
         read: &Read,
     ) -> rusqlite::Result<ReadOutcome> {
         let SessionKey {
@@ -94,7 +95,7 @@ impl Statements {
         let Some(row) = rows.next()? else {
             return Ok(ReadOutcome::Missing);
         };
-        Ok(match row::record(row) {
+        Ok(match row::record(row, &read.key, codec) {
             Ok(record) if Some(record.version) == read.known => ReadOutcome::Current {
                 last_access: record.last_access,
             },
@@ -346,11 +347,17 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    pub(super) fn new(commit: Commit) -> Self {
+    pub(super) fn new(commit: Commit, codec: &Codec) -> Self {
         let map = match &commit {
-            Commit::Create { record, .. }
-            | Commit::Rename { record, .. }
-            | Commit::Update { record, .. } => codec::encode(record),
+            Commit::Create { key, record } | Commit::Update { key, record, .. } => {
+                codec.encode(key, record)
+            }
+            Commit::Rename {
+                key,
+                new_id,
+                record,
+                ..
+            } => codec.encode(&key.with_id(new_id.clone()), record),
             Commit::Delete { .. } | Commit::Touch { .. } => Vec::new(),
         };
         Self { commit, map }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::row::{self, RECORD_WIDTH};
 use crate::{
     clock::Timestamp,
+    codec::Codec,
     columns::{KEY_COLUMNS, RECORD_COLUMNS, bucket, bucket_column},
     store::Expired,
 };
@@ -39,13 +40,20 @@ impl Sweep {
     pub(super) fn claim(
         &self,
         connection: &Connection,
+        codec: &Codec,
         now: Timestamp,
         limit: usize,
     ) -> rusqlite::Result<Vec<Expired>> {
         let now = now.as_millis();
         let mut claimed = Vec::new();
         for select in [&self.bucketed, &self.bucketless] {
-            collect(connection, select, now, limit, &mut claimed)?;
+            let wanted = column(limit - claimed.len());
+            let mut statement = connection.prepare_cached(select)?;
+            let rows = statement
+                .query_map(params![bucket(now), now, wanted], |row| expired(row, codec))?;
+            for row in rows {
+                claimed.push(row?);
+            }
         }
         let mut delete = connection.prepare_cached("DELETE FROM JettySessions WHERE rowid = ?1")?;
         let mut expired = Vec::with_capacity(claimed.len());
@@ -61,31 +69,10 @@ impl Sweep {
     }
 }
 
-fn collect(
-    connection: &Connection,
-    select: &str,
-    now: i64,
-    limit: usize,
-    claimed: &mut Vec<(i64, Expired)>,
-) -> rusqlite::Result<()> {
-    let wanted = column(limit - claimed.len());
-    let mut statement = connection.prepare_cached(select)?;
-    let rows = statement.query_map(params![bucket(now), now, wanted], expired)?;
-    for row in rows {
-        claimed.push(row?);
-    }
-    Ok(())
-}
-
-fn expired(row: &Row<'_>) -> rusqlite::Result<(i64, Expired)> {
+fn expired(row: &Row<'_>, codec: &Codec) -> rusqlite::Result<(i64, Expired)> {
     let key = row::key(row, RECORD_WIDTH)?;
-    Ok((
-        row.get(RECORD_WIDTH + 3)?,
-        Expired {
-            key,
-            record: row::record(row).ok(),
-        },
-    ))
+    let record = row::record(row, &key, codec).ok();
+    Ok((row.get(RECORD_WIDTH + 3)?, Expired { key, record }))
 }
 
 /// Moves rows to the bucket of their expiry, so that the next sweeps need not look at them again.

@@ -4,8 +4,8 @@ use std::{os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
 
 use super::SqliteStore;
 use crate::{
-    Attributes, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
-    StoreError, Timestamp, Version,
+    Attributes, Codec, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
+    SessionStore, StoreError, Timestamp, Version,
 };
 
 fn key(id: &str) -> SessionKey {
@@ -40,7 +40,7 @@ fn create(id: &str) -> Commit {
 async fn the_file_is_private_and_its_folder_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/sessions.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
     assert_eq!(
         store.commit(&[create("a")]).await.unwrap(),
         [CommitOutcome::Done]
@@ -48,7 +48,7 @@ async fn the_file_is_private_and_its_folder_is_made() {
     let mode = path.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     drop(store);
-    let reopened = SqliteStore::open(&path).unwrap();
+    let reopened = SqliteStore::open(&path, Codec::default()).unwrap();
     assert_eq!(reopened.count().await.unwrap(), 1);
 }
 
@@ -58,7 +58,7 @@ fn many_may_open_an_empty_file_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sessions.db");
         thread::scope(|scope| {
-            let open = || SqliteStore::open(&path).map(drop);
+            let open = || SqliteStore::open(&path, Codec::default()).map(drop);
             let openers: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
             for opener in openers {
                 opener.join().unwrap().unwrap();
@@ -71,7 +71,7 @@ fn many_may_open_an_empty_file_at_once() {
 async fn a_row_that_cannot_be_read_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
     store.commit(&[create("a"), create("b")]).await.unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
     other
@@ -97,7 +97,7 @@ async fn a_row_that_cannot_be_read_is_left_as_it_is() {
 async fn a_touched_session_is_not_among_those_that_a_sweep_looks_at() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
     store.commit(&[create("a")]).await.unwrap();
     let touch = Commit::Touch {
         key: key("a"),
@@ -118,7 +118,7 @@ async fn a_touched_session_is_not_among_those_that_a_sweep_looks_at() {
 async fn what_was_touched_behind_our_back_gets_its_bucket_when_nothing_is_due() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
     store.commit(&[create("a"), create("b")]).await.unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
     let touch = "UPDATE JettySessions SET expiryTime = 1000000 WHERE sessionId = 'a'";
@@ -135,7 +135,7 @@ async fn what_was_touched_behind_our_back_gets_its_bucket_when_nothing_is_due() 
 
 #[test]
 fn a_place_that_cannot_be_used_is_named() {
-    let error = SqliteStore::open("/proc/sessions.db".as_ref()).unwrap_err();
+    let error = SqliteStore::open("/proc/sessions.db".as_ref(), Codec::default()).unwrap_err();
     let text = error.to_string();
     assert!(
         matches!(

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    codec::Codec,
     key::SessionKey,
     store::{
         Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionSummary, StoreError,
@@ -109,15 +110,17 @@ fn ended(store: &Arc<str>) -> StoreError {
 pub(super) struct Writer {
     store: Arc<str>,
     connection: Connection,
+    codec: Codec,
     statements: Statements,
     sweep: Sweep,
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<str>, connection: Connection) -> Self {
+    pub(super) fn new(store: Arc<str>, connection: Connection, codec: Codec) -> Self {
         Self {
             store,
             connection,
+            codec,
             statements: Statements::new(),
             sweep: Sweep::new(),
         }
@@ -127,11 +130,8 @@ impl Writer {
         match request {
             WriteRequest::Commit { commits, answer } => {
                 if !answer.is_closed() {
-                    reply(
-                        answer,
-                        &self.store,
-                        commit(&mut self.connection, &self.statements, commits),
-                    );
+                    let outcomes = self.commit(commits);
+                    reply(answer, &self.store, outcomes);
                 }
             }
             WriteRequest::Claim { now, limit, answer } => {
@@ -139,27 +139,25 @@ impl Writer {
                     let claimed = in_transaction(
                         &mut self.connection,
                         TransactionBehavior::Immediate,
-                        |transaction| self.sweep.claim(transaction, now, limit),
+                        |transaction| self.sweep.claim(transaction, &self.codec, now, limit),
                     );
                     reply(answer, &self.store, claimed);
                 }
             }
         }
     }
-}
 
-fn commit(
-    connection: &mut Connection,
-    statements: &Statements,
-    commits: Vec<Commit>,
-) -> rusqlite::Result<Vec<CommitOutcome>> {
-    let encoded: Vec<_> = commits.into_iter().map(Encoded::new).collect();
-    in_transaction(connection, TransactionBehavior::Immediate, |transaction| {
-        encoded
-            .iter()
-            .map(|commit| statements.carry_out(transaction, commit))
-            .collect()
-    })
+    fn commit(&mut self, commits: Vec<Commit>) -> rusqlite::Result<Vec<CommitOutcome>> {
+        let encode = |commit| Encoded::new(commit, &self.codec);
+        let encoded: Vec<_> = commits.into_iter().map(encode).collect();
+        let behavior = TransactionBehavior::Immediate;
+        in_transaction(&mut self.connection, behavior, |transaction| {
+            encoded
+                .iter()
+                .map(|commit| self.statements.carry_out(transaction, commit))
+                .collect()
+        })
+    }
 }
 
 /// The connection that reads.
@@ -167,14 +165,16 @@ fn commit(
 pub(super) struct Reader {
     store: Arc<str>,
     connection: Connection,
+    codec: Codec,
     statements: Statements,
 }
 
 impl Reader {
-    pub(super) fn new(store: Arc<str>, connection: Connection) -> Self {
+    pub(super) fn new(store: Arc<str>, connection: Connection, codec: Codec) -> Self {
         Self {
             store,
             connection,
+            codec,
             statements: Statements::new(),
         }
     }
@@ -218,7 +218,7 @@ impl Reader {
             |transaction| {
                 reads
                     .iter()
-                    .map(|read| self.statements.read(transaction, read))
+                    .map(|read| self.statements.read(transaction, &self.codec, read))
                     .collect()
             },
         )

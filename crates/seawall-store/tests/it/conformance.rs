@@ -5,17 +5,18 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use seawall_store::{SessionStore, StoreUrl, conformance, memory::MemoryStore};
+use seawall_store::{SessionStore, conformance, memory::MemoryStore};
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
 
+use crate::support::{encrypting, open, open_with};
+
 async fn conforms(url: &str) {
-    let url: StoreUrl = url.parse().unwrap();
     match seeds() {
         Some(seeds) => {
-            let store = url.open().await.unwrap();
+            let store = open(url).await;
             conformance::random_operations(&*store, seeds, Duration::MAX).await;
         }
-        None => conformance::run(async || url.open().await.unwrap()).await,
+        None => conformance::run(async || open(url).await).await,
     }
 }
 
@@ -55,5 +56,9 @@ async fn redis_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_cluster_conforms() {
-    conforms(&TestRedisCluster::start().url()).await;
+    let cluster = TestRedisCluster::start();
+    conforms(&cluster.url()).await;
+    // A session that moves to another partition is encrypted for where it arrives.
+    let codec = encrypting(&["k"]);
+    conformance::run(async || open_with(&cluster.url(), codec.clone()).await).await;
 }

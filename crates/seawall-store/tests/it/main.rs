@@ -6,6 +6,7 @@ mod damaged;
 mod mariadb;
 mod mutants;
 mod outage;
+mod payload;
 mod postgres;
 mod redis;
 mod support;

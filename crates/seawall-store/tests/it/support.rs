@@ -2,14 +2,31 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use seawall_store::{
-    Attributes, Commit, CommitOutcome, SessionKey, SessionRecord, SessionStore, StoreUrl,
-    Timestamp, Version,
+    Attributes, Codec, Commit, CommitOutcome, KeyRing, SessionKey, SessionRecord, SessionStore,
+    StoreUrl, Timestamp, Version,
 };
 use tokio::task::JoinSet;
 
 pub(crate) async fn open(url: &str) -> Arc<dyn SessionStore> {
-    url.parse::<StoreUrl>().unwrap().open().await.unwrap()
+    open_with(url, Codec::default()).await
+}
+
+pub(crate) async fn open_with(url: &str, codec: Codec) -> Arc<dyn SessionStore> {
+    let url: StoreUrl = url.parse().unwrap();
+    url.open_with(codec).await.unwrap()
+}
+
+/// A codec that compresses what it can, and encrypts with the first of these keys.
+pub(crate) fn encrypting(ids: &[&str]) -> Codec {
+    let entry = |id: &&str| {
+        let key = id.bytes().cycle().take(32).collect::<Vec<u8>>();
+        format!("{id}:{}", BASE64_STANDARD.encode(key))
+    };
+    let entries: Vec<_> = ids.iter().map(entry).collect();
+    let keys = KeyRing::parse(&entries.join("\n")).unwrap();
+    Codec::new(Some(0), keys.with_active(ids[0]).unwrap())
 }
 
 /// Four nodes start at the same instant on the empty database at `url`, and all serve.

@@ -1,9 +1,11 @@
 //! Settings: as they are written down (`raw`), and as they are used ([`Settings`]).
 
 mod duration;
+mod encryption;
 mod error;
 mod nodes;
 mod raw;
+mod size;
 
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,7 +14,7 @@ use seawall_net::ServeLimits;
 use seawall_session::{
     Consistency, CookieSettings, SameSite, Secure, SessionLimits, SessionSettings,
 };
-use seawall_store::{BatcherSettings, StoreUrl};
+use seawall_store::{BatcherSettings, Codec, KeyRing, StoreUrl};
 
 use crate::cli::ConfigArgs;
 pub(crate) use duration::parse as parse_duration;
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreUrl,
     /// The store's URL as it was given, with its secrets; empty for the embedded default.
     pub(crate) store_url: String,
+    /// How sessions are written and read.
+    pub(crate) codec: Codec,
     pub(crate) batcher: BatcherSettings,
     pub(crate) session: SessionSettings,
     pub(crate) sweep_interval: Duration,
@@ -63,12 +67,13 @@ pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
     if let Some(webapps) = &args.webapps {
         raw.nodes.webapps.clone_from(webapps);
     }
-    Settings::from_raw(&path, raw)
+    Settings::from_raw(&path, raw, encryption::environment()?)
 }
 
 /// Checks a file without doing anything.
 pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
-    Settings::from_raw(path, Raw::parse(path, &read(path)?)?).map(drop)
+    let raw = Raw::parse(path, &read(path)?)?;
+    Settings::from_raw(path, raw, encryption::environment()?).map(drop)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -79,13 +84,16 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 impl Settings {
-    fn from_raw(path: &Path, raw: Raw) -> Result<Self, ConfigError> {
+    /// The settings of a file, with the session keys that the environment has.
+    fn from_raw(path: &Path, raw: Raw, keys: Option<KeyRing>) -> Result<Self, ConfigError> {
         let wrong = |key: &str, reason: String| ConfigError::Value {
             path: path.into(),
             key: key.to_owned(),
             reason,
         };
         let store = store(path, &raw)?;
+        let keys = encryption::keys(path, &raw.session.encryption, keys)?;
+        let codec = Codec::new(raw.session.compress_above.0, keys);
         let session = session(&raw.session);
         session
             .validate()
@@ -102,6 +110,7 @@ impl Settings {
             data: raw.data,
             store,
             store_url: raw.store.url,
+            codec,
             batcher: BatcherSettings {
                 patience: raw.store.patience.0,
                 ..Default::default()

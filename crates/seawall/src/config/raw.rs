@@ -13,6 +13,7 @@ use crate::cli::Stick;
 use super::{
     duration::{MaybeSpan, Span},
     error::ConfigError,
+    size::MaybeSize,
 };
 
 /// The whole file.
@@ -45,7 +46,9 @@ pub(super) struct Session {
     pub(super) sticky_trust: Span,
     pub(super) cache_capacity: usize,
     pub(super) sweep_interval: Span,
+    pub(super) compress_above: MaybeSize,
     pub(super) limits: Limits,
+    pub(super) encryption: Encryption,
     pub(super) cookie: Cookie,
 }
 
@@ -57,6 +60,14 @@ pub(super) struct Limits {
     pub(super) name: usize,
     pub(super) value: usize,
     pub(super) session: usize,
+}
+
+/// The keys themselves stand elsewhere.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Encryption {
+    pub(super) keys_file: PathBuf,
+    pub(super) active_key: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -196,7 +207,9 @@ impl Default for Session {
             sticky_trust: Span(Duration::from_secs(1)),
             cache_capacity: 100_000,
             sweep_interval: Span(Duration::from_secs(60)),
+            compress_above: MaybeSize(None),
             limits: Limits::default(),
+            encryption: Encryption::default(),
             cookie: Cookie::default(),
         }
     }
@@ -279,7 +292,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 3), ("session", 9), ("nodes", 3), ("balancer", 7)] {
+        for (section, keys) in [("store", 3), ("session", 11), ("nodes", 3), ("balancer", 7)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn parse(text: &str) -> Result<Settings, ConfigError> {
     let path = Path::new("seawall.toml");
-    Settings::from_raw(path, Raw::parse(path, text)?)
+    Settings::from_raw(path, Raw::parse(path, text)?, None)
 }
 
 fn error(text: &str) -> String {
@@ -108,4 +108,64 @@ fn a_list_of_nodes_that_contradicts_itself_is_refused() {
     assert!(twice("weight = 3", "weight = 300").contains("0 to 256"));
     assert!(twice("weight = 3", "wight = 3").contains("did you mean `weight`"));
     assert!(twice("name = \"node2\"\n", "").contains("missing field `name`"));
+}
+
+#[test]
+fn sizes_are_bytes_or_none() {
+    let codec = |text: &str| format!("{:?}", parse(text).unwrap().codec);
+    assert!(codec("").contains("compress_above: None"));
+    let some = codec("[session]\ncompress_above = 1024");
+    assert!(some.contains("compress_above: Some(1024)"), "{some}");
+    for wrong in ["\"1KiB\"", "-1", "true"] {
+        let text = error(&format!("[session]\ncompress_above = {wrong}"));
+        assert!(
+            text.contains("2:18") && text.contains("for example 1024"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn session_keys_come_from_a_file_or_the_environment_and_are_not_shown() {
+    let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    fs::write(&file, format!("# ours\n2026-05:{key}\n")).unwrap();
+    let section = |active: &str| {
+        let file = file.display();
+        format!("[session.encryption]\nkeys_file = \"{file}\"\nactive_key = \"{active}\"\n")
+    };
+    let shown = format!("{:?}", parse(&section("2026-05")).unwrap());
+    assert!(
+        shown.contains("Some(\"2026-05\")") && !shown.contains(&key[..8]),
+        "{shown}"
+    );
+    let shown = format!("{:?}", parse(&section("")).unwrap().codec);
+    assert!(shown.contains("active: None"), "{shown}");
+    let text = error(&section("2026-11"));
+    assert!(
+        text.contains("session.encryption.active_key") && text.contains("there is 2026-05"),
+        "{text}"
+    );
+    let path = Path::new("seawall.toml");
+    let raw = Raw::parse(path, &section("env")).unwrap();
+    let keys = KeyRing::parse(&format!("env:{key}")).unwrap();
+    let settings = Settings::from_raw(path, raw, Some(keys)).unwrap();
+    let shown = format!("{:?}", settings.codec);
+    assert!(
+        shown.contains("ids: [\"env\"]"),
+        "the environment comes first: {shown}"
+    );
+    fs::write(&file, format!("2026-05={key}")).unwrap();
+    let text = error(&section("2026-05"));
+    assert!(
+        text.contains("keys_file") && text.contains("entry 1") && !text.contains(&key[..8]),
+        "{text}"
+    );
+    fs::remove_file(&file).unwrap();
+    assert!(
+        error(&section("")).contains("keys: "),
+        "{}",
+        error(&section(""))
+    );
 }
