@@ -120,17 +120,18 @@ impl<'a> Draft<'a> {
         self.is_new
     }
 
-    /// An attribute.
+    /// An attribute; `None` when there is none of that name, or it cannot be read. One that cannot
+    /// be read stays as it is until something else is set in its place, or it is removed (P7).
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.record.attributes.get(name)
+        let value = self.record.attributes.get(name);
+        value.filter(|value| value.is_readable())
     }
 
-    /// All attributes, by name.
+    /// All attributes that can be read, by name.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.record
-            .attributes
-            .iter()
+        let all = self.record.attributes.iter();
+        all.filter(|(_, value)| value.is_readable())
             .map(|(name, value)| (&**name, value))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_store::{Attributes, Value};
+use seawall_store::{Attributes, Value, value::NESTING_LIMIT};
 
 /// How much a session may hold. Sizes are in bytes, as the store keeps them.
 ///
@@ -57,6 +57,15 @@ pub enum LimitExceeded {
         length: usize,
         /// How long it may be.
         limit: usize,
+    },
+    /// A value that no node could read back.
+    #[error(
+        "session attribute {name:?}: the value is nested more than {NESTING_LIMIT} levels deep; \
+         make it flatter"
+    )]
+    Nesting {
+        /// The attribute that was to be set.
+        name: Arc<str>,
     },
     /// A principal that cannot be stored.
     #[error("the principal must have 1 to {PRINCIPAL_LIMIT} bytes and no NUL")]
@@ -125,6 +134,9 @@ impl SessionLimits {
                 name: name.into(),
                 limit: self.attributes,
             });
+        }
+        if !value.nests_within_limit() {
+            return Err(LimitExceeded::Nesting { name: name.into() });
         }
         let size = value.size();
         if size > self.value {
@@ -202,6 +214,12 @@ mod tests {
             Err(LimitExceeded::Attributes { limit: 2, .. })
         ));
         assert_eq!(LIMITS.check(&full, "a", &Value::Null), Ok(()));
+        let deep = (0..=NESTING_LIMIT).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+        let limits = SessionLimits::default();
+        assert!(matches!(
+            limits.check(&attributes, "deep", &deep),
+            Err(LimitExceeded::Nesting { .. })
+        ));
     }
 
     #[test]

@@ -204,7 +204,8 @@ impl SessionManager {
                 Ok(Some(self.keep(&loaded)))
             }
             ReadOutcome::Unreadable(reason) => {
-                tracing::warn!(session = ?key, %reason, "session unreadable; it is left as it is");
+                // The store has counted it, and logged the reason when it first met it.
+                tracing::debug!(session = ?key, %reason, "session unreadable; it is left as it is");
                 Ok(None)
             }
             _ => Ok(None),

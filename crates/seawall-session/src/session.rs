@@ -128,14 +128,17 @@ impl Session {
         self.lock().view.principal.clone()
     }
 
-    /// An attribute; `None` when there is none of that name.
+    /// An attribute; `None` when there is none of that name, or its bytes are damaged or of an
+    /// unknown kind. Such bytes stay as they are until something else is set in their place, or the
+    /// attribute is removed (P7); the store counts them, and the log names the attribute.
     ///
     /// # Errors
     /// [`SessionError::Value`] when the stored value has another type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
         let view = self.lock().view.clone();
-        view.attributes
-            .get(name)
+        let value = view.attributes.get(name);
+        value
+            .filter(|value| value.is_readable())
             .map(|value| decode(name, value))
             .transpose()
     }
@@ -183,18 +186,18 @@ impl Session {
     /// value that was committed.
     ///
     /// # Errors
-    /// [`SessionError::Value`] when the stored value has another type, [`SessionError::Limit`] when
-    /// the session may not hold the new one, [`SessionError::Ended`] when the session ended meanwhile, [`SessionError::Store`] when the store does not answer.
+    /// [`SessionError::Value`] when the stored value has another type or cannot be read (unlike
+    /// [`get`](Self::get): what `f` would make of nothing must not take its place unasked),
+    /// [`SessionError::Limit`] when the session may not hold the new one, [`SessionError::Ended`]
+    /// when the session ended meanwhile, [`SessionError::Store`] when the store does not answer.
     pub async fn update<T, F>(&self, name: &str, mut f: F) -> Result<T, SessionError>
     where
         T: Serialize + DeserializeOwned,
         F: FnMut(Option<T>) -> T,
     {
         self.commit(|draft| {
-            let current = draft
-                .value(name)
-                .map(|value| decode(name, value))
-                .transpose()?;
+            let stored = draft.record().attributes.get(name);
+            let current = stored.map(|value| decode(name, value)).transpose()?;
             let updated = f(current);
             draft.set(name, encode(name, &updated)?)?;
             Ok(updated)

@@ -123,8 +123,11 @@ impl Object for SessionObject {
             "last_access" => Value::from(self.lock().view.last_access.as_millis()),
             "attributes" => {
                 let view = self.lock().view.clone();
-                view.attributes
+                let readable = view
+                    .attributes
                     .iter()
+                    .filter(|(_, value)| value.is_readable());
+                readable
                     .map(|(name, value)| (&**name, to_page(value)))
                     .collect()
             }

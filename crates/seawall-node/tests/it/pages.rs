@@ -79,6 +79,26 @@ fn a_page_that_fails_says_so_and_changes_nothing() {
 }
 
 #[test]
+fn a_page_that_sets_too_much_fails_and_changes_nothing() {
+    let name = "n".repeat(256);
+    let page = format!(
+        "{{{{ session.increment(\"count\") }}}}\
+         {{% if request.params.long %}}{{{{ session.set(\"{name}\", 1) }}}}{{% endif %}}"
+    );
+    let node = TestNode::start(&[("shop/p.html.j2", &page)]);
+    let first = node.get("/shop/p.html");
+    let visit = |query: &str| {
+        let head = format!(
+            "GET /shop/p.html{query} HTTP/1.1\r\nCookie: {}",
+            cookie(&first)
+        );
+        node.send(&head, "")
+    };
+    assert_eq!(status(&visit("?long=1")), 500);
+    assert_eq!(body(&visit("")), "2");
+}
+
+#[test]
 fn a_page_that_cannot_be_read_is_named_and_the_others_stay() {
     let node = TestNode::start(&[
         ("shop/bad.html.j2", "{% if %}"),

@@ -7,6 +7,7 @@ use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
 use seawall_session::{
     Session, SessionError, SessionLayer, SessionLimits, SessionManager, SessionSettings,
 };
+use seawall_store::Value;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -30,6 +31,14 @@ async fn read(session: Session, Path(name): Path<String>) -> Result<String, Sess
     Ok(session.get::<String>(&name)?.unwrap_or_default())
 }
 
+async fn append(
+    session: Session,
+    Path((name, value)): Path<(String, String)>,
+) -> Result<String, SessionError> {
+    let appended = |text: Option<String>| text.unwrap_or_default() + &value;
+    session.update(&name, appended).await
+}
+
 async fn log_in(session: Session) -> Result<(), SessionError> {
     session.log_in("user:42").await
 }
@@ -43,6 +52,7 @@ fn app(manager: SessionManager) -> Router {
         .route("/plain", get(|| async { "no session" }))
         .route("/increment", get(increment))
         .route("/set/{name}/{value}", get(set))
+        .route("/append/{name}/{value}", get(append))
         .route("/read/{name}", get(read))
         .route("/log-in", get(log_in))
         .route("/log-out", get(log_out))
@@ -175,4 +185,57 @@ async fn what_is_too_large_is_refused_when_it_is_set() {
         .await
         .unwrap();
     assert_eq!(fits, Ok(()));
+}
+
+#[tokio::test]
+async fn an_update_that_is_too_large_is_refused_and_commits_nothing() {
+    let small = SessionSettings {
+        limits: SessionLimits {
+            session: 60,
+            ..SessionLimits::default()
+        },
+        ..settings("node1")
+    };
+    let store = Watched::new();
+    let app = app(node(store.clone(), clock(), small));
+    let browser = Browser::default();
+    text(&app, &browser, &format!("/append/text/{}", "x".repeat(40))).await;
+    let commits = store.commits.load(std::sync::atomic::Ordering::SeqCst);
+    let response = send(&app, &browser, &format!("/append/text/{}", "y".repeat(40))).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let after = store.commits.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(after, commits, "refused before the store was asked");
+    let kept = text(&app, &browser, "/read/text").await;
+    assert_eq!(kept, "x".repeat(40));
+}
+
+#[tokio::test]
+async fn p7_an_attribute_that_cannot_be_read_is_skipped_and_kept() {
+    let store = Watched::new();
+    let manager = node(store.clone(), clock(), settings("node1"));
+    let browser = Browser::default();
+    let damaged = Value::Opaque(vec![0xc1, 7].into());
+    let set = browser
+        .visit(&manager, |draft| draft.set("count", damaged.clone()))
+        .await;
+    set.unwrap().unwrap();
+    let (seen, listed) = browser
+        .visit(&manager, |draft| {
+            (draft.value("count").cloned(), draft.attributes().count())
+        })
+        .await
+        .unwrap();
+    assert_eq!((seen, listed), (None, 0));
+
+    let app = app(node(store, clock(), settings("node2")));
+    assert_eq!(text(&app, &browser, "/read/count").await, "");
+    let response = send(&app, &browser, "/increment").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    text(&app, &browser, "/set/name/Ada").await;
+    let kept = browser
+        .visit(&manager, |draft| draft.record().attributes.clone())
+        .await
+        .unwrap();
+    assert_eq!(kept["count"], damaged);
+    assert_eq!(kept["name"], "Ada".into());
 }
