@@ -13,7 +13,10 @@ use seawall_net::Shutdown;
 use seawall_store::{Batcher, Read, SessionKey};
 use serde::Serialize;
 
-use crate::respond::{self, Body};
+use crate::{
+    metrics::METRICS_PATH,
+    respond::{self, Body},
+};
 
 /// How often the store is asked how it is, and how long it may take.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ struct Report<'a> {
     in_flight: u64,
     store: &'a str,
     draining: bool,
+    /// Where there is more.
+    metrics: &'a str,
 }
 
 /// Counts a request while it lives.
@@ -61,6 +66,10 @@ impl Health {
         }
     }
 
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
+    }
+
     pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(self.clone())
@@ -75,9 +84,10 @@ impl Health {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
             sessions,
-            in_flight: self.in_flight.load(Relaxed),
+            in_flight: self.in_flight(),
             store: if store_is_up { "up" } else { "down" },
             draining,
+            metrics: METRICS_PATH,
         };
         let healthy = store_is_up && !draining;
         let status = if healthy {

@@ -7,6 +7,7 @@
 
 mod config;
 mod health;
+mod metrics;
 mod node;
 mod params;
 mod respond;

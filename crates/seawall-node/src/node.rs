@@ -17,6 +17,7 @@ use tokio::sync::SetOnce;
 use crate::{
     config::NodeConfig,
     health::{self, Health},
+    metrics::Sources,
     service::{self, Server},
     webapp::{Catalog, Deployer},
 };
@@ -136,13 +137,23 @@ fn start(
     address: SocketAddr,
     shutdown: &Shutdown,
     shared: &SetOnce<Arc<Server>>,
-) -> Sweeper {
+) -> Arc<Sweeper> {
     let batcher = Batcher::spawn(config.store.clone(), &config.batcher);
     let health = Arc::new(Health::new(config.sessions.node.clone(), shutdown.clone()));
     let mut deployer = Deployer::new(config.clone(), batcher.clone(), address);
+    let sweeper = Arc::new(Sweeper::spawn(
+        config.store.clone(),
+        config.clock.clone(),
+        config.sweep_interval,
+        config.sessions.listeners.clone(),
+    ));
     let server = Arc::new(Server::new(
         config.clone(),
         health.clone(),
+        Sources {
+            batcher: batcher.clone(),
+            sweeper: sweeper.clone(),
+        },
         deployer.deploy(),
     ));
     let set = shared.set(server.clone());
@@ -156,12 +167,7 @@ fn start(
             }
         }
     });
-    Sweeper::spawn(
-        config.store.clone(),
-        config.clock.clone(),
-        config.sweep_interval,
-        config.sessions.listeners.clone(),
-    )
+    sweeper
 }
 
 /// The catalog as the requests see it.

@@ -16,6 +16,7 @@ use hyper::{body::Incoming, service::Service};
 use crate::{
     config::NodeConfig,
     health::Health,
+    metrics::{self, METRICS_PATH, Sources},
     node::SharedCatalog,
     params::{self, Params},
     respond::{self, Body},
@@ -23,6 +24,7 @@ use crate::{
 };
 
 const HEALTH_PATH: &str = "/.seawall/health";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 
 /// What all connections of a node share.
@@ -30,14 +32,21 @@ const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 pub(crate) struct Server {
     config: Arc<NodeConfig>,
     health: Arc<Health>,
+    sources: Sources,
     catalog: SharedCatalog,
 }
 
 impl Server {
-    pub(crate) fn new(config: Arc<NodeConfig>, health: Arc<Health>, catalog: Catalog) -> Self {
+    pub(crate) fn new(
+        config: Arc<NodeConfig>,
+        health: Arc<Health>,
+        sources: Sources,
+        catalog: Catalog,
+    ) -> Self {
         Self {
             config,
             health,
+            sources,
             catalog: RwLock::new(Arc::new(catalog)),
         }
     }
@@ -58,6 +67,14 @@ impl Server {
         let catalog = self.catalog();
         if request.uri().path() == HEALTH_PATH {
             return self.health.respond(catalog.cached_sessions());
+        }
+        // Not for those who come through a balancer.
+        let is_direct = !request.headers().contains_key(FORWARDED_FOR);
+        if request.uri().path() == METRICS_PATH && is_direct {
+            let snapshot = self
+                .sources
+                .snapshot(self.health.in_flight(), catalog.statistics());
+            return metrics::respond(&snapshot);
         }
         let _in_flight = self.health.enter();
         if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {

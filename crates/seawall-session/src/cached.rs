@@ -13,7 +13,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use seawall_store::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{events::Listeners, id::SessionId};
+use crate::{events::Listeners, id::SessionId, settings::OnOutage};
 
 /// What a waiting request is told about the generation that it saw.
 #[derive(Debug)]
@@ -45,6 +45,19 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Arc<str>,
     pub(crate) listeners: Listeners,
+    pub(crate) on_outage: OnOutage,
+}
+
+impl Shared {
+    /// How long a request waits that cannot do without the store. Where copies are served, one that
+    /// has been away for longer than that is not waited for again.
+    pub(crate) fn patience(&self) -> Duration {
+        let patience = self.batcher.patience();
+        match (self.on_outage, self.batcher.store_away_for()) {
+            (OnOutage::ServeCached, Some(away)) if away >= patience => Duration::ZERO,
+            _ => patience,
+        }
+    }
 }
 
 /// This node's copy of one session.
@@ -56,6 +69,8 @@ pub(crate) struct Cached {
     state: Mutex<State>,
     /// Held while the store is told of an access.
     pub(crate) touching: tokio::sync::Mutex<()>,
+    /// What the copy weighs in the cache.
+    pub(crate) weight: AtomicU64,
 }
 
 impl fmt::Debug for Cached {
@@ -161,6 +176,7 @@ impl Cached {
             this: this.clone(),
             state: Mutex::new(state),
             touching: tokio::sync::Mutex::default(),
+            weight: AtomicU64::new(0),
         })
     }
 
@@ -190,7 +206,7 @@ impl Cached {
         let Some(this) = self.this.upgrade() else {
             return;
         };
-        match self.shared.batcher.submit(this) {
+        match self.shared.batcher.submit(this, self.shared.patience()) {
             Ok(()) => state.queued = true,
             Err(error) => state.give_up(&error),
         }
@@ -283,6 +299,14 @@ impl State {
     /// expiry: another node may have seen accesses that it has not told yet.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         self.tip.expires_at_after(self.last_access)
+    }
+
+    /// What was last known to be committed, if that has not expired.
+    pub(crate) fn readable(&self, now: Timestamp) -> Option<Arc<SessionRecord>> {
+        let committed = self.committed.as_ref()?;
+        let expiry = committed.expires_at_after(self.last_access);
+        let is_alive = expiry.is_none_or(|expiry| expiry > now);
+        is_alive.then(|| committed.clone())
     }
 
     pub(crate) fn committed_version(&self) -> Option<Version> {

@@ -27,8 +27,13 @@ impl SessionManager {
     ) -> Result<(), SessionError> {
         let key = deletion.key().clone();
         let changed = notices::changed_by(std::slice::from_ref(&deletion));
-        let outcome = self.inner.shared.batcher.commit(deletion).await?;
+        let shared = &self.inner.shared;
+        let outcome = shared
+            .batcher
+            .commit_within(deletion, shared.patience())
+            .await?;
         if outcome == CommitOutcome::Done {
+            self.inner.counters.invalidated.increment();
             self.tell(&key, &SessionEvent::Invalidated);
         }
         self.inner.watches.suspect(&changed);
@@ -62,9 +67,8 @@ impl SessionManager {
                     // Before anybody can commit under the new id: events come in order.
                     let from = &cached.key;
                     self.tell(&successor.key, &SessionEvent::Rotated { from });
-                    self.inner
-                        .cache
-                        .insert(successor.key.clone(), successor.clone());
+                    self.inner.counters.rotated.increment();
+                    self.inner.cache.insert(&successor);
                     cached.end(Some(successor.clone()));
                     self.forget(&cached);
                     return Ok(Some(successor));
@@ -102,8 +106,11 @@ impl SessionManager {
             expected: record.version,
             record: Arc::new(renamed.clone()),
         };
-        let outcome = self.inner.shared.batcher.commit(commit).await?;
         let shared = self.inner.shared.clone();
+        let outcome = shared
+            .batcher
+            .commit_within(commit, shared.patience())
+            .await?;
         Ok((outcome, Cached::loaded(shared, self.key(&id), id, renamed)))
     }
 }

@@ -12,7 +12,13 @@ use tokio::sync::OnceCell;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{cookie::Presented, error::SessionError, manager::SessionManager, session::Session};
+use crate::{
+    cookie::Presented,
+    error::SessionError,
+    manager::SessionManager,
+    outage::{UNVERIFIED, UNVERIFIED_HEADER},
+    session::Session,
+};
 
 /// Gives the requests of a service their sessions.
 ///
@@ -102,14 +108,18 @@ where
             let Some(session) = session.get() else {
                 return Ok(response);
             };
-            match session.finish().await {
-                Ok(Some(cookie)) => {
-                    response.headers_mut().append(SET_COOKIE, cookie);
-                    Ok(response)
-                }
-                Ok(None) => Ok(response),
-                Err(error) => Ok(failed(&error)),
+            let cookie = match session.finish().await {
+                Ok(cookie) => cookie,
+                Err(error) => return Ok(failed(&error)),
+            };
+            let headers = response.headers_mut();
+            if let Some(cookie) = cookie {
+                headers.append(SET_COOKIE, cookie);
             }
+            if session.is_unverified() {
+                headers.insert(UNVERIFIED_HEADER, UNVERIFIED);
+            }
+            Ok(response)
         })
     }
 }

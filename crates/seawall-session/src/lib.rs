@@ -10,6 +10,7 @@
 //! What holds: a response leaves only after the changes made for it are durable; no update is lost,
 //! whichever process served it; an invalidated session stays dead.
 
+mod cache;
 mod cached;
 pub mod cookie;
 mod draft;
@@ -22,9 +23,11 @@ mod id;
 mod layer;
 pub mod limits;
 mod manager;
+mod outage;
 mod principals;
 mod session;
 mod settings;
+mod statistics;
 pub mod sweep;
 mod touch;
 mod watch;
@@ -38,8 +41,10 @@ pub use id::SessionId;
 pub use layer::{SessionHandle, SessionLayer, SessionService};
 pub use limits::{LimitExceeded, SessionLimits};
 pub use manager::{SessionManager, Visited};
+pub use outage::{UNVERIFIED, UNVERIFIED_HEADER};
 pub use principals::PrincipalLimit;
 pub use session::Session;
-pub use settings::{Consistency, SessionSettings};
+pub use settings::{Consistency, OnOutage, SessionSettings};
+pub use statistics::SessionStatistics;
 pub use sweep::Sweeper;
 pub use watch::Watch;

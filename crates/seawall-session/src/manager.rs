@@ -1,24 +1,25 @@
 //! The session manager: finds and creates the sessions of one application.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use http::HeaderValue;
-use quick_cache::sync::Cache;
 use seawall_store::{
     Attributes, Batcher, Clock, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp, Version,
     Writers,
 };
 
 use crate::{
+    cache::{SessionCache, memory_of},
     cached::{Cached, Shared, Verdict},
     cookie::Presented,
     draft::{Draft, Intent},
     error::SessionError,
     id::SessionId,
     settings::SessionSettings,
+    statistics::Counters,
     watch::{Task, Watches},
 };
 
@@ -33,7 +34,8 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     settings: SessionSettings,
     context: Arc<str>,
-    pub(crate) cache: Cache<SessionKey, Arc<Cached>>,
+    pub(crate) cache: SessionCache,
+    pub(crate) counters: Counters,
     pub(crate) watches: Arc<Watches>,
     /// Once something is watched.
     pub(crate) looking: OnceLock<Task>,
@@ -46,6 +48,9 @@ pub struct Visited<R> {
     pub value: R,
     /// The `Set-Cookie` header that the response must carry, if any.
     pub cookie: Option<HeaderValue>,
+    /// Whether the session could not be checked because the store was away; see
+    /// [`OnOutage::ServeCached`](crate::OnOutage::ServeCached).
+    pub is_unverified: bool,
 }
 
 /// What became of the session itself.
@@ -53,6 +58,8 @@ pub struct Visited<R> {
 pub(crate) enum Fate {
     Ended,
     Kept,
+    /// It is as it was last known to be.
+    Unverified,
 }
 
 /// Whether a copy was read from the store for this very request.
@@ -89,11 +96,13 @@ impl SessionManager {
             clock,
             node: settings.node.clone(),
             listeners: settings.listeners.clone(),
+            on_outage: settings.on_outage,
         };
         let inner = Inner {
             shared: Arc::new(shared),
             context: settings.stored_context(),
-            cache: Cache::new(settings.cache_capacity),
+            cache: SessionCache::new(&settings),
+            counters: Counters::default(),
             watches: Arc::default(),
             looking: OnceLock::new(),
             settings,
@@ -138,19 +147,21 @@ impl SessionManager {
             return Ok(Visited {
                 value,
                 cookie: self.cookie_after(fate, reissue, &cached.id),
+                is_unverified: fate == Fate::Unverified,
             });
         }
         let (value, created) = self.create(&mut work).await?;
         Ok(Visited {
             value,
             cookie: created.map(|cached| self.issue(&cached.id)),
+            is_unverified: false,
         })
     }
 
     fn cookie_after(&self, fate: Fate, reissue: bool, id: &SessionId) -> Option<HeaderValue> {
         match fate {
             Fate::Ended => Some(self.settings().cookie.expire()),
-            Fate::Kept => reissue.then(|| self.issue(id)),
+            Fate::Kept | Fate::Unverified => reissue.then(|| self.issue(id)),
         }
     }
 
@@ -167,12 +178,14 @@ impl SessionManager {
             let suffix_is_ours = node.as_ref() == Some(&self.settings().node);
             let key = self.key(id);
             if let Some(cached) = self.inner.cache.get(&key) {
+                self.inner.counters.hits.increment();
                 return Ok(Some(Found {
                     cached,
                     trust: Trust::Unverified,
                     suffix_is_ours,
                 }));
             }
+            self.inner.counters.misses.increment();
             if let Some((cached, trust)) = self.load(key, id).await? {
                 return Ok(Some(Found {
                     cached,
@@ -197,13 +210,15 @@ impl SessionManager {
         key: SessionKey,
         id: &SessionId,
     ) -> Result<Option<(Arc<Cached>, Trust)>, SessionError> {
-        match self.read(&key, None).await? {
+        let patience = self.inner.shared.patience();
+        match self.read(&key, None, patience).await? {
             ReadOutcome::Found(record) if !record.is_expired(self.inner.shared.clock.now()) => {
                 let shared = self.inner.shared.clone();
                 let loaded = Cached::loaded(shared, key.clone(), id.clone(), *record);
                 Ok(Some(self.keep(&loaded)))
             }
             ReadOutcome::Unreadable(reason) => {
+                self.inner.counters.unreadable.increment();
                 // The store has counted it, and logged the reason when it first met it.
                 tracing::debug!(session = ?key, %reason, "session unreadable; it is left as it is");
                 Ok(None)
@@ -215,12 +230,7 @@ impl SessionManager {
     /// Puts a loaded copy into the cache. Of requests that load at the same time, all use the
     /// copy of the first; it may be older than what the others read.
     fn keep(&self, loaded: &Arc<Cached>) -> (Arc<Cached>, Trust) {
-        let fresh = loaded.clone();
-        let kept = self
-            .inner
-            .cache
-            .get_or_insert_with(&loaded.key, || Ok::<_, Infallible>(fresh));
-        let Ok(kept) = kept;
+        let kept = self.inner.cache.get_or_insert(loaded);
         let trust = if Arc::ptr_eq(&kept, loaded) {
             Trust::Trusted
         } else {
@@ -233,12 +243,14 @@ impl SessionManager {
         &self,
         key: &SessionKey,
         known: Option<Version>,
+        patience: Duration,
     ) -> Result<ReadOutcome, SessionError> {
         let read = Read {
             key: key.clone(),
             known,
         };
-        Ok(self.inner.shared.batcher.read(read).await?)
+        let reading = self.inner.shared.batcher.read_within(read, patience);
+        Ok(reading.await?)
     }
 
     /// Does `work` on a new session, which comes into being if `work` wants it to.
@@ -259,7 +271,8 @@ impl SessionManager {
         let verdict = cached.change(&mut cached.lock(), record);
         match verdict.await {
             Ok(Verdict::Committed) => {
-                self.inner.cache.insert(cached.key.clone(), cached.clone());
+                self.inner.cache.insert(&cached);
+                self.inner.counters.created.increment();
                 Ok((value, Some(cached)))
             }
             Ok(Verdict::Failed(error)) => Err(error.into()),
@@ -297,9 +310,17 @@ impl SessionManager {
         record
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
+    }
+
+    /// Takes note of how large a copy is now.
+    pub(crate) fn reweigh(&self, cached: &Arc<Cached>) {
+        let record = cached.lock().tip().clone();
+        self.inner.cache.reweigh(cached, memory_of(&record));
+    }
+
     pub(crate) fn forget(&self, cached: &Arc<Cached>) {
-        self.inner
-            .cache
-            .remove_if(&cached.key, |kept| Arc::ptr_eq(kept, cached));
+        self.inner.cache.remove(cached);
     }
 }

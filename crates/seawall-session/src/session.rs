@@ -17,7 +17,7 @@ use crate::{
     error::SessionError,
     id::SessionId,
     limits::check_principal,
-    manager::{Found, SessionManager, Trust},
+    manager::{Fate, Found, SessionManager, Trust},
     watch::Watch,
 };
 
@@ -51,6 +51,7 @@ struct Inner {
     cookie: Option<HeaderValue>,
     /// Once somebody has waited for the end of the session.
     watch: Option<Watch>,
+    is_unverified: bool,
 }
 
 impl fmt::Debug for Session {
@@ -73,6 +74,7 @@ impl Session {
             changes: ChangeSet::new(),
             cookie: None,
             watch: None,
+            is_unverified: false,
         };
         if let Some(found) = manager.find(presented).await? {
             inner.see(manager, found).await?;
@@ -96,6 +98,13 @@ impl Session {
             .found
             .as_ref()
             .map(|found| found.cached.id.clone())
+    }
+
+    /// Whether the session is this node's copy and could not be checked, because the store is away;
+    /// see [`OnOutage::ServeCached`](crate::OnOutage::ServeCached).
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        self.lock().is_unverified
     }
 
     pub(crate) fn manager(&self) -> &SessionManager {
@@ -347,9 +356,10 @@ impl Inner {
                 (draft.record().clone(), draft.last_access())
             })
             .await?;
-        if let Some(((view, last_access), _, cached)) = looked {
+        if let Some(((view, last_access), fate, cached)) = looked {
             self.view = view;
             self.last_access = last_access;
+            self.is_unverified = fate == Fate::Unverified;
             self.cookie = (!suffix_is_ours).then(|| manager.issue(&cached.id));
             self.found = Some(Found {
                 cached,

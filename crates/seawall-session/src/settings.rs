@@ -22,6 +22,18 @@ pub enum Consistency {
     Sticky,
 }
 
+/// What becomes of requests while the store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOutage {
+    /// They wait for the store's patience, and then get an error.
+    #[default]
+    Fail,
+    /// What only reads a session that this node holds a copy of is answered from the copy at once,
+    /// and marked as unverified; P3 and P4 do not hold for it. What needs the store waits for the
+    /// patience; once the store has been away for that long, it is refused at once.
+    ServeCached,
+}
+
 /// How an application's sessions behave.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
@@ -43,8 +55,13 @@ pub struct SessionSettings {
     /// How long a copy is trusted under [`Consistency::Sticky`]. An invalidation on another node
     /// is seen after this time at the latest.
     pub sticky_trust: Duration,
-    /// How many sessions this node keeps copies of.
+    /// How many sessions this node keeps copies of, at most.
     pub cache_capacity: usize,
+    /// How many bytes of memory the copies take, at most. Each counts as its part of the capacity
+    /// at least, so that one limit does not undo the other.
+    pub cache_bytes: usize,
+    /// What becomes of requests while the store is away.
+    pub on_outage: OnOutage,
     /// How often a request starts over when other nodes write the same session.
     pub attempt_limit: u32,
     /// How many sessions a principal may have; `None` for any number.
@@ -69,6 +86,8 @@ impl Default for SessionSettings {
             consistency: Consistency::default(),
             sticky_trust: Duration::from_secs(1),
             cache_capacity: 100_000,
+            cache_bytes: 256 << 20,
+            on_outage: OnOutage::default(),
             attempt_limit: 1_000,
             principal_limit: None,
             listeners: Listeners::default(),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use seawall_store::{Clock, Expired, SessionStore, StoreError};
+use seawall_store::{Clock, Expired, SessionStore, StoreError, statistics::Counter};
 use tokio::{
     task::AbortHandle,
     time::{self, Instant},
@@ -34,6 +34,7 @@ const GENTLE_LIMIT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Sweeper {
     task: AbortHandle,
+    expired: Arc<Counter>,
 }
 
 impl Sweeper {
@@ -48,19 +49,31 @@ impl Sweeper {
         interval: Duration,
         listeners: Listeners,
     ) -> Self {
+        let expired = Arc::new(Counter::default());
+        let counter = expired.clone();
         let task = tokio::spawn(async move {
             loop {
                 time::sleep(interval).await;
                 match sweep_gently(&*store, &*clock, &listeners).await {
                     Ok(0) => {}
-                    Ok(sessions) => tracing::info!(sessions, "expired sessions deleted"),
+                    Ok(sessions) => {
+                        counter.add(sessions);
+                        tracing::info!(sessions, "expired sessions deleted");
+                    }
                     Err(error) => tracing::debug!(%error, "no sweep this time"),
                 }
             }
         });
         Self {
             task: task.abort_handle(),
+            expired,
         }
+    }
+
+    /// How many expired sessions this sweeper has deleted.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired.total()
     }
 }
 

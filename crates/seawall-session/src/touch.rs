@@ -9,7 +9,8 @@ use crate::{cached::Cached, error::SessionError, manager::SessionManager};
 impl SessionManager {
     /// Notes an access. Once per touch interval the store is told, and the request waits for that:
     /// the stored expiry allows for one interval, so an access that is answered counts, even if
-    /// this node or the store goes away right afterwards (P5).
+    /// this node or the store goes away right afterwards (P5). Where copies are served, a store that
+    /// is away is not waited for; the next request tries again.
     pub(crate) async fn touch(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
         let now = self.inner.shared.clock.now();
         let interval = {
@@ -30,7 +31,14 @@ impl SessionManager {
             key: cached.key.clone(),
             last_access,
         };
-        self.inner.shared.batcher.commit(touch).await?;
+        let batcher = &self.inner.shared.batcher;
+        match batcher
+            .commit_within(touch, self.patience_with_copy())
+            .await
+        {
+            Err(error) if self.can_do_without(&error) => return Ok(()),
+            told => drop(told?),
+        }
         cached.lock().told(last_access);
         Ok(())
     }

@@ -253,9 +253,7 @@ impl SessionManager {
     fn distrust(&self, notice: &Notice) {
         let cache = &self.inner.cache;
         match notice {
-            Notice::Missed => cache
-                .iter()
-                .for_each(|(_, cached)| cached.lock().distrust()),
+            Notice::Missed => cache.all().for_each(|cached| cached.lock().distrust()),
             Notice::Changed(sessions) => {
                 let copies = sessions.iter().filter_map(|session| cache.peek(session));
                 copies.for_each(|cached| cached.lock().distrust());

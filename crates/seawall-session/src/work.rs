@@ -6,10 +6,12 @@ use seawall_store::{ReadOutcome, Version};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
+    cache::memory_of,
     cached::{Cached, Condition, Verdict},
     draft::{Draft, Intent},
     error::SessionError,
     manager::{Fate, Found, SessionManager, Trust},
+    outage::Worked,
     settings::Consistency,
 };
 
@@ -19,7 +21,24 @@ impl SessionManager {
         &self,
         found: Found,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
-    ) -> Result<Option<(R, Fate, Arc<Cached>)>, SessionError> {
+    ) -> Result<Option<Worked<R>>, SessionError> {
+        if self.is_cut_off()
+            && let Some(worked) = self.work_on_copy(&found.cached, work)
+        {
+            return Ok(Some(worked));
+        }
+        let copy = self.serves_copies().then(|| found.cached.clone());
+        match self.work_with_store(found, work).await {
+            Err(error) => self.without_the_store(error, copy.as_ref(), work).map(Some),
+            worked => worked,
+        }
+    }
+
+    async fn work_with_store<R>(
+        &self,
+        found: Found,
+        work: &mut impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<Option<Worked<R>>, SessionError> {
         let Found {
             mut cached,
             mut trust,
@@ -28,7 +47,10 @@ impl SessionManager {
         for _ in 0..self.settings().attempt_limit {
             match self.attempt(&cached, trust, suffix_is_ours, work).await? {
                 Attempt::Answered(value, fate) => return Ok(Some((value, fate, cached))),
-                Attempt::Again => trust = Trust::Unverified,
+                Attempt::Again => {
+                    self.inner.counters.repeated.increment();
+                    trust = Trust::Unverified;
+                }
                 Attempt::Stale => {
                     if !self.reload(&cached).await? {
                         return Ok(None);
@@ -78,7 +100,8 @@ impl SessionManager {
                 Intent::Invalidate => Next::Invalidate,
                 Intent::Commit => {
                     let record = self.accessed(draft.into_record(), now);
-                    Next::Commit(cached.change(&mut state, record))
+                    let memory = memory_of(&record);
+                    Next::Commit(cached.change(&mut state, record), memory)
                 }
                 Intent::Keep if state.is_settled() => Next::Validate {
                     epoch: state.epoch(),
@@ -105,8 +128,11 @@ impl SessionManager {
                 self.invalidate(cached).await?;
                 Attempt::Answered(value, Fate::Ended)
             }
-            Next::Commit(verdict) => match verdict.await {
-                Ok(Verdict::Committed) => Attempt::Answered(value, Fate::Kept),
+            Next::Commit(verdict, memory) => match verdict.await {
+                Ok(Verdict::Committed) => {
+                    self.inner.cache.reweigh(cached, memory);
+                    Attempt::Answered(value, Fate::Kept)
+                }
                 verdict => Attempt::after(verdict)?,
             },
             Next::WaitThenLookAgain(verdict) => match verdict.await {
@@ -137,7 +163,8 @@ impl SessionManager {
         epoch: u64,
         version: Option<Version>,
     ) -> Result<Validity, SessionError> {
-        let outcome = self.read(&cached.key, version).await?;
+        let patience = self.patience_with_copy();
+        let outcome = self.read(&cached.key, version, patience).await?;
         let mut state = cached.lock();
         Ok(match outcome {
             ReadOutcome::Current { last_access } => {
@@ -151,7 +178,9 @@ impl SessionManager {
             }
             ReadOutcome::Found(record) => {
                 state.replace(*record);
-                Validity::Outdated
+                drop(state);
+                self.reweigh(cached);
+                return Ok(Validity::Outdated);
             }
             ReadOutcome::Missing | ReadOutcome::Unreadable(_) => {
                 state.end(None);
@@ -162,12 +191,15 @@ impl SessionManager {
 
     /// Takes over what the store has. False when the session has ended.
     async fn reload(&self, cached: &Arc<Cached>) -> Result<bool, SessionError> {
-        let outcome = self.read(&cached.key, None).await?;
+        let patience = self.inner.shared.patience();
+        let outcome = self.read(&cached.key, None, patience).await?;
         let now = self.inner.shared.clock.now();
         let mut state = cached.lock();
         match outcome {
             ReadOutcome::Found(record) if !record.is_expired(now) => {
                 state.replace(*record);
+                drop(state);
+                self.reweigh(cached);
                 Ok(true)
             }
             _ => {
@@ -208,7 +240,8 @@ impl<R> Attempt<R> {
 
 /// What is left to do after a request's work on its draft.
 enum Next {
-    Commit(oneshot::Receiver<Verdict>),
+    /// With how much memory the copy takes afterwards.
+    Commit(oneshot::Receiver<Verdict>, usize),
     Invalidate,
     Validate {
         epoch: u64,

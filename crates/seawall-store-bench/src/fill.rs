@@ -7,11 +7,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, named_params};
-use seawall_store::{Commit, SessionStore, StoreUrl, codec};
+use seawall_store::{Commit, SessionStore, StoreUrl};
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
-use crate::session::{self, Rows};
+use crate::{
+    naive::plain,
+    session::{self, Rows},
+};
 
 /// So many sessions are made at a time where they go through the store.
 const BATCH: usize = 1_000;
@@ -90,7 +93,7 @@ async fn fill_postgres(url: &str, rows: &Rows) -> Result<()> {
     };
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     let driver = tokio::spawn(connection);
-    let map = codec::encode(&rows.record);
+    let map = plain(&rows.record);
     client.execute(&dialect.insert(rows), &[&map]).await?;
     client.batch_execute("VACUUM ANALYZE jettysessions").await?;
     client.batch_execute("CHECKPOINT").await?;
@@ -108,7 +111,7 @@ async fn fill_mariadb(url: &str, rows: &Rows) -> Result<()> {
         numbers: format!("(SELECT seq AS i FROM seq_{first}_to_{last}) AS numbers"),
     };
     let mut conn = mysql_async::Conn::new(mysql_async::Opts::from_url(url)?).await?;
-    let map = codec::encode(&rows.record);
+    let map = plain(&rows.record);
     conn.exec_drop(dialect.insert(rows), (map,)).await?;
     conn.query_drop("ANALYZE TABLE JettySessions").await?;
     // Writes to the disk what would be written while figures are taken.
@@ -129,7 +132,7 @@ fn fill_sqlite(connection: &Connection, rows: &Rows) -> Result<()> {
              SELECT i + 1 FROM numbers WHERE i < {last}) SELECT i FROM numbers)"
         ),
     };
-    let map = codec::encode(&rows.record);
+    let map = plain(&rows.record);
     connection.execute(&dialect.insert(rows), named_params! {":map": map})?;
     connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))

@@ -19,6 +19,7 @@ mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod key;
+mod limits;
 #[cfg(feature = "server")]
 mod link;
 #[cfg(any(feature = "postgres", feature = "redis"))]
@@ -35,6 +36,7 @@ pub mod record;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod statistics;
 pub mod store;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tls;
@@ -46,11 +48,13 @@ pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use codec::{Codec, KeyError, KeyRing, UnreadableCounts};
 pub use key::SessionKey;
+pub use limits::ServerLimits;
 pub use notices::{Notice, NoticeSender, Notices};
 pub use record::{Attributes, SessionRecord, Version, Writers};
+pub use statistics::StoreStatistics;
 pub use store::{
     BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
     SessionSummary, StoreError,
 };
-pub use url::StoreUrl;
+pub use url::{StoreOptions, StoreUrl};
 pub use value::{Value, ValueError};

@@ -8,6 +8,7 @@ use crate::{
     key::SessionKey,
     notices::Notices,
     record::{SessionRecord, Version},
+    statistics::ConnectionStatistics,
 };
 
 /// A boxed future, so that a back end can be chosen at run time.
@@ -75,6 +76,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// opened. A store that keeps no bytes never does.
     fn unreadable(&self) -> UnreadableCounts {
         UnreadableCounts::default()
+    }
+
+    /// What became of the connections to the store's server so far, if it has one.
+    fn connections(&self) -> ConnectionStatistics {
+        ConnectionStatistics::default()
     }
 }
 
@@ -242,7 +248,10 @@ pub enum StoreError {
         store: Arc<str>,
     },
     /// More requests wait for the store than it is allowed to queue.
-    #[error("{store}: {waiting} requests already wait for the store")]
+    #[error(
+        "{store}: {waiting} requests already wait for the store: raise store.queue_limit, see why \
+         the store is slow, or spread the load over more nodes"
+    )]
     Overloaded {
         /// The store's description.
         store: Arc<str>,
@@ -258,7 +267,10 @@ pub enum StoreError {
         reason: Arc<str>,
     },
     /// The store did not answer in time.
-    #[error("{store}: no answer within {waited:?}")]
+    #[error(
+        "{store}: no answer within {waited:?}: see whether the server is up and how busy it is, or \
+         raise store.answer_limit or store.patience"
+    )]
     Timeout {
         /// The store's description.
         store: Arc<str>,

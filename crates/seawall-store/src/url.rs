@@ -4,8 +4,18 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use crate::{
     codec::Codec,
+    limits::ServerLimits,
     store::{SessionStore, StoreError},
 };
+
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// How sessions are written and read: plainly, compressed, encrypted.
+    pub codec: Codec,
+    /// How long a server may take.
+    pub limits: ServerLimits,
+}
 
 /// A store's address: `sqlite:PATH`, `memory:`, or the URL of a server, such as
 /// `postgres://user:password@host:port/database?…`.
@@ -139,24 +149,35 @@ impl StoreUrl {
     /// # Errors
     /// [`StoreError::Rejected`] when the address cannot be used, or the back end is not built in.
     pub async fn open(&self) -> Result<Arc<dyn SessionStore>, StoreError> {
-        self.open_with(Codec::default()).await
+        self.open_with(&StoreOptions::default()).await
     }
 
-    /// Opens the store, whose sessions `codec` writes and reads. The memory back end keeps records,
-    /// not bytes, and has no use for one.
+    /// As [`open`](Self::open), with options. The memory back end keeps records, not bytes, and has
+    /// no use for a codec; only servers have limits.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_with(&self, codec: Codec) -> Result<Arc<dyn SessionStore>, StoreError> {
+    #[cfg_attr(
+        not(feature = "server"),
+        expect(unused_variables, reason = "no back end that is a server is built in")
+    )]
+    pub async fn open_with(
+        &self,
+        options: &StoreOptions,
+    ) -> Result<Arc<dyn SessionStore>, StoreError> {
+        let StoreOptions { codec, limits } = options;
+        let codec = codec.clone();
         match self {
             #[cfg(feature = "memory")]
             Self::Memory => Ok(Arc::new(crate::memory::MemoryStore::new())),
             #[cfg(feature = "mysql")]
-            Self::Mysql(url) => Ok(Arc::new(crate::mysql::MysqlStore::new(url, codec)?)),
+            Self::Mysql(url) => Ok(Arc::new(crate::mysql::MysqlStore::new(url, limits, codec)?)),
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(url, codec)?)),
+            Self::Postgres(url) => Ok(Arc::new(crate::postgres::PostgresStore::new(
+                url, limits, codec,
+            )?)),
             #[cfg(feature = "redis")]
-            Self::Redis(url) => Ok(Arc::new(crate::redis::RedisStore::new(url, codec)?)),
+            Self::Redis(url) => Ok(Arc::new(crate::redis::RedisStore::new(url, limits, codec)?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(path) => {
                 let path = path.clone();

@@ -111,7 +111,7 @@ async fn check_balancer(address: SocketAddr) -> Finding {
 
 async fn check_store(settings: &Settings) -> Finding {
     let counted = tokio::time::timeout(CHECK_LIMIT, async {
-        let store = settings.store.open_with(settings.codec.clone()).await?;
+        let store = settings.store.open_with(&settings.store_options).await?;
         let count = store.count().await?;
         Ok::<_, seawall_store::StoreError>((count, store.description().to_owned()))
     });

@@ -42,7 +42,7 @@ pub(crate) fn cores() -> usize {
 }
 
 fn open(settings: &Settings) -> Result<std::sync::Arc<dyn seawall_store::SessionStore>, String> {
-    let opening = runtime()?.block_on(settings.store.open_with(settings.codec.clone()));
+    let opening = runtime()?.block_on(settings.store.open_with(&settings.store_options));
     opening.map_err(|error| format!("the session store cannot be opened: {error}"))
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn run(settings: &Settings, args: &SessionsArgs) -> ExitCode {
         runtime.block_on(async {
             let store = settings
                 .store
-                .open_with(settings.codec.clone())
+                .open_with(&settings.store_options)
                 .await
                 .map_err(|error| error.to_string())?;
             carry_out(&*store, &args.command).await

@@ -11,7 +11,7 @@ use std::{
 
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use seawall_session::SessionManager;
+use seawall_session::{SessionManager, SessionStatistics};
 
 use super::{file::File, page::Page};
 use crate::respond::{self, Body};
@@ -84,6 +84,14 @@ impl Catalog {
             .values()
             .map(|application| application.sessions.cached_sessions())
             .sum()
+    }
+
+    /// What each application's sessions have done, by the name of its folder.
+    pub(crate) fn statistics(&self) -> Vec<(&str, SessionStatistics)> {
+        self.applications
+            .iter()
+            .map(|(name, application)| (&**name, application.sessions.statistics()))
+            .collect()
     }
 
     /// The list of applications. Making it makes no session.

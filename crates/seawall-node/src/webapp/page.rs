@@ -7,7 +7,9 @@ use http::{
     header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
 };
 use minijinja::{Environment, Value, context};
-use seawall_session::{Draft, Presented, SessionError, SessionManager};
+use seawall_session::{
+    Draft, Presented, SessionError, SessionManager, UNVERIFIED, UNVERIFIED_HEADER, Visited,
+};
 
 use super::session_object::SessionObject;
 use crate::{
@@ -57,7 +59,7 @@ impl Page {
             .visit(&presented, |draft| self.render(draft, &seen))
             .await;
         match visited {
-            Ok(visited) => self.answer(visited.value, visited.cookie),
+            Ok(visited) => self.answer(visited),
             Err(error) => failed(&error),
         }
     }
@@ -76,12 +78,8 @@ impl Page {
         Ok(html)
     }
 
-    fn answer(
-        &self,
-        rendered: Result<String, minijinja::Error>,
-        cookie: Option<HeaderValue>,
-    ) -> Response<Body> {
-        let mut response = match rendered {
+    fn answer(&self, visited: Visited<Result<String, minijinja::Error>>) -> Response<Body> {
+        let mut response = match visited.value {
             Ok(html) => respond::page(StatusCode::OK, html),
             Err(error) => {
                 tracing::error!(
@@ -97,8 +95,11 @@ impl Page {
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(cookie) = cookie {
+        if let Some(cookie) = visited.cookie {
             headers.insert(SET_COOKIE, cookie);
+        }
+        if visited.is_unverified {
+            headers.insert(UNVERIFIED_HEADER, UNVERIFIED);
         }
         response
     }

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, sync::Arc};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{Request, Response, header::COOKIE, header::SET_COOKIE};
 use seawall_session::{SessionError, SessionHandle, SessionId, SessionLayer};
-use seawall_store::{Codec, KeyRing, StoreUrl, SystemClock};
+use seawall_store::{Codec, KeyRing, StoreOptions, StoreUrl, SystemClock};
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -74,7 +74,11 @@ fn encrypting() -> Codec {
 /// Writes a session, gives it a new id and writes it again; gives both ids.
 async fn write(url: &str, codec: Codec, note: &str) -> [SessionId; 2] {
     let url: StoreUrl = url.parse().unwrap();
-    let store = url.open_with(codec).await.unwrap();
+    let options = StoreOptions {
+        codec,
+        ..StoreOptions::default()
+    };
+    let store = url.open_with(&options).await.unwrap();
     let manager = node(store, Arc::new(SystemClock), settings("node1"));
     let service = SessionLayer::new(manager).layer(service_fn(take_note));
     let browser = Browser::default();

@@ -2,14 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod at_rest;
+mod cache;
 mod checklist;
 mod events;
 mod expiry;
 mod failover;
 mod increments;
 mod layer;
+mod outage;
 mod principals;
 mod promises;
 mod simulation;
 mod support;
+mod undone;
 mod watch;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -106,6 +106,7 @@ impl Browser {
 pub(crate) struct Watched {
     inner: MemoryStore,
     gate: watch::Sender<bool>,
+    is_away: AtomicBool,
     pub(crate) commits: AtomicU64,
     pub(crate) reads: AtomicU64,
 }
@@ -115,6 +116,7 @@ impl Watched {
         Arc::new(Self {
             inner: MemoryStore::default(),
             gate: watch::Sender::new(true),
+            is_away: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         })
@@ -123,6 +125,21 @@ impl Watched {
     /// Lets commits through, or holds them back.
     pub(crate) fn open_gate(&self, open: bool) {
         self.gate.send_replace(open);
+    }
+
+    /// Lets the store answer nothing, or again.
+    pub(crate) fn take_away(&self, away: bool) {
+        self.is_away.store(away, Ordering::SeqCst);
+    }
+
+    fn check_that_it_is_there(&self) -> Result<(), StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable {
+                store: "watched memory".into(),
+                reason: "it was taken away".into(),
+            });
+        }
+        Ok(())
     }
 
     /// Waits until a commit stands at the gate or has passed it.
@@ -148,7 +165,10 @@ impl SessionStore for Watched {
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
         self.reads.fetch_add(reads.len() as u64, Ordering::SeqCst);
-        self.inner.read(reads)
+        Box::pin(async move {
+            self.check_that_it_is_there()?;
+            self.inner.read(reads).await
+        })
     }
 
     fn commit<'a>(
@@ -160,6 +180,7 @@ impl SessionStore for Watched {
         let mut gate = self.gate.subscribe();
         Box::pin(async move {
             gate.wait_for(|open| *open).await.unwrap();
+            self.check_that_it_is_there()?;
             self.inner.commit(commits).await
         })
     }

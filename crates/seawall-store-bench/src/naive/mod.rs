@@ -7,9 +7,15 @@ mod postgres;
 mod redis;
 mod sqlite;
 
-use anyhow::{Result, bail};
-use seawall_store::{SessionKey, SessionRecord, StoreUrl, Timestamp, Version, codec};
+use std::sync::LazyLock;
 
+use anyhow::{Result, bail};
+use seawall_store::{
+    SessionKey, SessionRecord, StoreUrl, Timestamp, Version,
+    codec::{Codec, Contents},
+};
+
+use crate::session;
 use mariadb::MariaDb;
 use postgres::Postgres;
 use redis::Redis;
@@ -85,16 +91,23 @@ const NO_CLIENT: &str = "the memory of the process has no client";
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) version: Version,
-    pub(crate) contents: codec::Contents,
+    pub(crate) contents: Contents,
 }
 
 impl Loaded {
     fn new(version: i64, map: &[u8]) -> Result<Self> {
         Ok(Self {
             version: Version::from_i64(version),
-            contents: codec::decode(map)?,
+            contents: PLAIN.decode(&session::key(0), map)?,
         })
     }
+}
+
+static PLAIN: LazyLock<Codec> = LazyLock::new(Codec::default);
+
+/// The payload of a session, neither compressed nor encrypted: then it is the same under any key.
+pub(crate) fn plain(record: &SessionRecord) -> Vec<u8> {
+    PLAIN.encode(&session::key(0), record)
 }
 
 /// What an update writes, as the columns hold it.
@@ -117,7 +130,7 @@ impl Written {
             expiry,
             bucket: (expiry + 299_999) / 300_000 * 300_000,
             idle: i64::try_from(idle).unwrap_or(i64::MAX),
-            map: codec::encode(record),
+            map: plain(record),
         }
     }
 }

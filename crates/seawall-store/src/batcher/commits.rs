@@ -1,29 +1,40 @@
 //! The lane that commits.
 
-use std::{fmt, pin::pin, sync::Arc};
-
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep},
+use std::{
+    fmt,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
+
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    PendingCommit, RETRY_PAUSE, Way, linger::Linger, out_of_patience, settle,
+    PendingCommit, Way,
+    linger::Linger,
+    out_of_patience,
+    outage::{self, Waiters},
+    settle,
     short_timer::ShortTimer,
 };
-use crate::store::{Commit, CommitOutcome, StoreError};
+use crate::{
+    clock::Timestamp,
+    store::{Commit, CommitOutcome, StoreError},
+};
 
 /// A commit that waits for its batch.
 pub(super) struct Waiting {
     pending: Arc<dyn PendingCommit>,
     since: Instant,
+    patience: Duration,
 }
 
 impl Waiting {
-    pub(super) fn new(pending: Arc<dyn PendingCommit>) -> Self {
+    pub(super) fn new(pending: Arc<dyn PendingCommit>, patience: Duration) -> Self {
         Self {
             pending,
             since: Instant::now(),
+            patience,
         }
     }
 }
@@ -41,8 +52,18 @@ struct Sent {
     commit: Commit,
     pending: Arc<dyn PendingCommit>,
     since: Instant,
+    patience: Duration,
     /// An earlier try may have taken effect.
     uncertain: bool,
+}
+
+impl Sent {
+    fn finish(self, way: &Way, result: Result<CommitOutcome, StoreError>) {
+        if let Ok(outcome) = result {
+            way.metrics.count_commit(&self.commit, outcome);
+        }
+        self.pending.complete(result);
+    }
 }
 
 pub(super) struct Lane {
@@ -83,9 +104,16 @@ impl Lane {
             self.wait_for_company().await;
             self.take();
             while !self.sent.is_empty() {
+                self.publish_held();
                 self.send_batch().await;
             }
+            self.publish_held();
         }
+    }
+
+    fn publish_held(&self) {
+        let held = self.waiting.len() + self.sent.len();
+        self.way.metrics().held.store(held, Relaxed);
     }
 
     async fn wait_for_company(&mut self) {
@@ -109,22 +137,14 @@ impl Lane {
         }
     }
 
-    fn receive(&mut self) {
-        while self.waiting.len() + self.sent.len() < self.way.settings.waiting_limit {
-            let Ok(waiting) = self.queue.try_recv() else {
-                break;
-            };
-            self.waiting.push(waiting);
-        }
-    }
-
     fn take(&mut self) {
-        for Waiting { pending, since } in self.waiting.drain(..) {
-            if let Some(commit) = pending.take() {
+        for waiting in self.waiting.drain(..) {
+            if let Some(commit) = waiting.pending.take() {
                 self.sent.push(Sent {
                     commit,
-                    pending,
-                    since,
+                    pending: waiting.pending,
+                    since: waiting.since,
+                    patience: waiting.patience,
                     uncertain: false,
                 });
             }
@@ -149,14 +169,16 @@ impl Lane {
                 self.sent[..count]
                     .iter_mut()
                     .for_each(|sent| sent.uncertain = true);
-                self.wait_for_the_store(&error).await;
+                outage::outlast(self, error).await;
+                self.take();
             }
             Err(error) => self.reject(count, &error).await,
         }
     }
 
     async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
-        self.way.answer(self.way.store.commit(commits)).await
+        let asked = self.way.store.commit(commits);
+        self.way.answer(commits.len(), asked).await
     }
 
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
@@ -166,7 +188,7 @@ impl Lane {
             } else {
                 Ok(outcome)
             };
-            sent.pending.complete(result);
+            sent.finish(&self.way, result);
         }
     }
 
@@ -181,7 +203,7 @@ impl Lane {
             } else {
                 self.send_alone(&sent).await
             };
-            sent.pending.complete(result);
+            sent.finish(&self.way, result);
         }
     }
 
@@ -189,16 +211,57 @@ impl Lane {
         let outcomes = self.commit(std::slice::from_ref(&sent.commit)).await?;
         settle::settle(&*self.way.store, &sent.commit, outcomes[0]).await
     }
+}
 
-    async fn wait_for_the_store(&mut self, error: &StoreError) {
-        sleep(RETRY_PAUSE).await;
-        let patience = self.way.settings.patience;
-        for sent in self.sent.extract_if(.., |s| s.since.elapsed() >= patience) {
-            let waited = sent.since.elapsed();
-            sent.pending
-                .complete(Err(out_of_patience(error, &*self.way.store, waited)));
+impl Waiters for Lane {
+    fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// A touch writes nothing here, but only a store that takes commits takes it.
+    async fn probe(way: Way) -> Result<(), StoreError> {
+        let touch = Commit::Touch {
+            key: outage::nobody(),
+            last_access: Timestamp::default(),
+        };
+        let commits = [touch];
+        way.within_patience(way.store.commit(&commits))
+            .await
+            .map(drop)
+    }
+
+    fn look_after(&mut self, error: &StoreError) {
+        while self.waiting.len() + self.sent.len() < self.way.settings.queue_limit {
+            let Ok(waiting) = self.queue.try_recv() else {
+                break;
+            };
+            self.waiting.push(waiting);
         }
-        self.receive();
-        self.take();
+        let Self {
+            way, waiting, sent, ..
+        } = self;
+        let tell = |pending: &dyn PendingCommit, since: Instant| {
+            way.metrics().timed_out.increment();
+            let error = out_of_patience(error, &*way.store, since.elapsed());
+            pending.complete(Err(error));
+        };
+        for sent in sent.extract_if(.., |s| s.since.elapsed() >= s.patience) {
+            tell(&*sent.pending, sent.since);
+        }
+        for waiting in waiting.extract_if(.., |w| w.since.elapsed() >= w.patience) {
+            // It leaves the queue, as it would with its batch.
+            if waiting.pending.take().is_some() {
+                tell(&*waiting.pending, waiting.since);
+            }
+        }
+        self.publish_held();
+    }
+
+    fn is_deserted(&self) -> bool {
+        self.is_empty() && self.queue.is_closed() && self.queue.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.sent.is_empty()
     }
 }

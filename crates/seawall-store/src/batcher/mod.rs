@@ -4,35 +4,38 @@
 //! asked for meanwhile becomes the next batch, so batches grow with the load. The commit lane waits
 //! a little for commits that it can expect (see `linger.rs`).
 //!
-//! While the store is away both lanes keep trying; a request that has waited for
-//! [`BatcherSettings::patience`] is told so (P6). A commit whose answer was lost is settled by
-//! reading its row back (see `settle.rs`).
+//! While the store is away, one probe at a time asks whether it is back (see `outage.rs`); a request
+//! that has waited for [`BatcherSettings::patience`] is told so (P6). A commit whose answer was lost
+//! is settled by reading its row back (see `settle.rs`).
 
 mod availability;
 mod commits;
 mod linger;
+mod metrics;
+mod outage;
 mod reads;
 mod settle;
 mod short_timer;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use availability::Availability;
+use metrics::{LaneMetrics, Metrics};
 
-use crate::store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError};
-
-/// The longest pause between two tries while the store is away.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+use crate::{
+    statistics::StoreStatistics,
+    store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError},
+};
 
 /// How a [`Batcher`] behaves.
 #[derive(Debug, Clone)]
@@ -42,7 +45,7 @@ pub struct BatcherSettings {
     /// The most operations in one batch.
     pub batch_limit: usize,
     /// The most requests that wait in each lane; more are refused.
-    pub waiting_limit: usize,
+    pub queue_limit: usize,
     /// Whether a batch waits a moment for commits that can be expected. It saves the database work.
     pub linger: bool,
 }
@@ -52,7 +55,7 @@ impl Default for BatcherSettings {
         Self {
             patience: Duration::from_secs(5),
             batch_limit: 1_000,
-            waiting_limit: 65_536,
+            queue_limit: 65_536,
             linger: true,
         }
     }
@@ -76,7 +79,9 @@ pub struct Batcher {
     reads: mpsc::Sender<reads::Waiting>,
     commits: mpsc::Sender<commits::Waiting>,
     availability: Arc<Availability>,
-    waiting_limit: usize,
+    metrics: Arc<Metrics>,
+    queue_limit: usize,
+    patience: Duration,
     runtime: Handle,
 }
 
@@ -95,23 +100,28 @@ impl Batcher {
     /// Outside a tokio runtime with time and I/O.
     #[must_use]
     pub fn spawn(store: Arc<dyn SessionStore>, settings: &BatcherSettings) -> Self {
-        let (reads, read_queue) = mpsc::channel(settings.waiting_limit);
-        let (commits, commit_queue) = mpsc::channel(settings.waiting_limit);
-        let availability = Arc::new(Availability::default());
-        let way = Way {
+        let queue_limit = settings.queue_limit.max(1);
+        let (reads, read_queue) = mpsc::channel(queue_limit);
+        let (commits, commit_queue) = mpsc::channel(queue_limit);
+        let (availability, metrics) = (Arc::default(), Arc::default());
+        let way = |lane| Way {
+            lane,
             store: store.clone(),
             settings: settings.clone(),
-            availability: availability.clone(),
+            availability: Arc::clone(&availability),
+            metrics: Arc::clone(&metrics),
         };
-        tokio::spawn(reads::Lane::new(way.clone(), read_queue).run());
-        tokio::spawn(commits::Lane::new(way, commit_queue).run());
+        tokio::spawn(reads::Lane::new(way(LaneKind::Reads), read_queue).run());
+        tokio::spawn(commits::Lane::new(way(LaneKind::Commits), commit_queue).run());
         Self {
-            store,
             reads,
             commits,
             availability,
-            waiting_limit: settings.waiting_limit,
+            metrics,
+            queue_limit,
+            patience: settings.patience,
             runtime: Handle::current(),
+            store,
         }
     }
 
@@ -133,15 +143,58 @@ impl Batcher {
         self.availability.away_for()
     }
 
+    /// Whether the store, as far as it was asked, does not answer reads.
+    #[must_use]
+    pub fn cannot_read(&self) -> bool {
+        self.availability.is_away_for(LaneKind::Reads)
+    }
+
+    /// How long a request waits for a store that is away.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn statistics(&self) -> StoreStatistics {
+        let metrics = &*self.metrics;
+        StoreStatistics {
+            is_up: self.store_away_for().is_none(),
+            outages: self.availability.outages.total(),
+            reads: metrics.reads.snapshot(queued(&self.reads)),
+            commits: metrics.commits.snapshot(queued(&self.commits)),
+            loads: metrics.loads.total(),
+            validations: metrics.validations.total(),
+            committed: metrics.committed(),
+            conflicts: metrics.conflicts.total(),
+            connections: self.store.connections(),
+            unreadable: self.store.unreadable(),
+        }
+    }
+
     /// Reads one session, or confirms a copy of it.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer in time or refuses.
     pub async fn read(&self, read: Read) -> Result<ReadOutcome, StoreError> {
+        self.read_within(read, self.patience).await
+    }
+
+    /// As [`read`](Self::read), with another patience. Without any, a store that is known to be
+    /// away is not asked at all.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_within(
+        &self,
+        read: Read,
+        patience: Duration,
+    ) -> Result<ReadOutcome, StoreError> {
+        self.check_hurry(LaneKind::Reads, patience)?;
         let (reply, answer) = oneshot::channel();
-        self.reads
-            .try_send(reads::Waiting::new(read, reply))
-            .map_err(|_| self.overloaded())?;
+        let waiting = reads::Waiting::new(read, reply, patience);
+        self.enqueue(&self.reads, waiting, &self.metrics.reads)?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -150,30 +203,72 @@ impl Batcher {
     /// # Errors
     /// [`StoreError`] when the store does not answer in time or refuses.
     pub async fn commit(&self, commit: Commit) -> Result<CommitOutcome, StoreError> {
+        self.commit_within(commit, self.patience).await
+    }
+
+    /// As [`commit`](Self::commit), with another patience. Without any, a store that is known to be
+    /// away is not asked at all.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_within(
+        &self,
+        commit: Commit,
+        patience: Duration,
+    ) -> Result<CommitOutcome, StoreError> {
         let (reply, answer) = oneshot::channel();
         let single = Single {
             commit: Mutex::new(Some(commit)),
             reply: Mutex::new(Some(reply)),
         };
-        self.submit(Arc::new(single))?;
+        self.submit(Arc::new(single), patience)?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
-    /// Puts a commit into the next batch; its outcome goes to [`PendingCommit::complete`].
+    /// Puts a commit into the next batch; its outcome goes to [`PendingCommit::complete`]. Without
+    /// any patience, a store that is known to be away is not asked at all.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`]; `complete` is not called then.
-    pub fn submit(&self, pending: Arc<dyn PendingCommit>) -> Result<(), StoreError> {
-        self.commits
-            .try_send(commits::Waiting::new(pending))
-            .map_err(|_| self.overloaded())
+    /// [`StoreError::Overloaded`], or that the store is away; `complete` is not called then.
+    pub fn submit(
+        &self,
+        pending: Arc<dyn PendingCommit>,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
+        self.check_hurry(LaneKind::Commits, patience)?;
+        let waiting = commits::Waiting::new(pending, patience);
+        self.enqueue(&self.commits, waiting, &self.metrics.commits)
     }
 
-    fn overloaded(&self) -> StoreError {
-        StoreError::Overloaded {
-            store: self.store.description().into(),
-            waiting: self.waiting_limit,
+    fn enqueue<T>(
+        &self,
+        queue: &mpsc::Sender<T>,
+        waiting: T,
+        metrics: &LaneMetrics,
+    ) -> Result<(), StoreError> {
+        let is_full = metrics.held.load(Relaxed) + queued(queue) >= self.queue_limit;
+        if is_full || queue.try_send(waiting).is_err() {
+            if queue.is_closed() {
+                return Err(self.stopped());
+            }
+            metrics.refused.increment();
+            return Err(StoreError::Overloaded {
+                store: self.store.description().into(),
+                waiting: self.queue_limit,
+            });
         }
+        Ok(())
+    }
+
+    /// Refuses who would not wait for a store that is away.
+    fn check_hurry(&self, lane: LaneKind, patience: Duration) -> Result<(), StoreError> {
+        if patience.is_zero() && self.availability.is_away_for(lane) {
+            return Err(StoreError::Unavailable {
+                store: self.store.description().into(),
+                reason: "it has been away for a while".into(),
+            });
+        }
+        Ok(())
     }
 
     fn stopped(&self) -> StoreError {
@@ -184,32 +279,74 @@ impl Batcher {
     }
 }
 
+/// How many requests are in a queue.
+fn queued<T>(queue: &mpsc::Sender<T>) -> usize {
+    queue.max_capacity() - queue.capacity()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LaneKind {
+    Commits,
+    Reads,
+}
+
 /// What a lane sends its batches with.
 #[derive(Debug, Clone)]
 struct Way {
+    lane: LaneKind,
     store: Arc<dyn SessionStore>,
     settings: BatcherSettings,
     availability: Arc<Availability>,
+    metrics: Arc<Metrics>,
 }
 
 impl Way {
-    /// Waits for an answer of the store, at most as long as a request does.
+    fn metrics(&self) -> &LaneMetrics {
+        match self.lane {
+            LaneKind::Commits => &self.metrics.commits,
+            LaneKind::Reads => &self.metrics.reads,
+        }
+    }
+
+    fn store_answered(&self) {
+        self.availability.answered(self.lane, &*self.store);
+    }
+
+    /// Waits for the store's answer to a batch of `size`; takes note of whether there was one.
     async fn answer<T>(
+        &self,
+        size: usize,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let answer = self.within_patience(asked).await;
+        let metrics = self.metrics();
+        match &answer {
+            Err(error) if error.is_transient() => {
+                metrics.failures.increment();
+                self.availability.lost(self.lane, &*self.store, error);
+            }
+            _ => {
+                metrics.batch_sizes.record(size as u64);
+                metrics.answer_micros.record_micros(started.elapsed());
+                self.store_answered();
+            }
+        }
+        answer
+    }
+
+    /// Waits for an answer of the store, at most as long as a request does.
+    async fn within_patience<T>(
         &self,
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let patience = self.settings.patience;
-        let answer = timeout(patience, asked).await.unwrap_or_else(|_| {
+        timeout(patience, asked).await.unwrap_or_else(|_| {
             Err(StoreError::Timeout {
                 store: self.store.description().into(),
                 waited: patience,
             })
-        });
-        match &answer {
-            Err(error) if error.is_transient() => self.availability.lost(&*self.store, error),
-            _ => self.availability.answered(&*self.store),
-        }
-        answer
+        })
     }
 }
 

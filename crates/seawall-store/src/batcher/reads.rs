@@ -1,11 +1,16 @@
 //! The lane that reads and validates.
 
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
-use super::{RETRY_PAUSE, Way, out_of_patience};
+use super::{
+    Way, out_of_patience,
+    outage::{self, Waiters},
+};
 use crate::store::{Read, ReadOutcome, StoreError};
 
 /// A read that waits for its answer.
@@ -14,14 +19,20 @@ pub(super) struct Waiting {
     read: Read,
     reply: oneshot::Sender<Result<ReadOutcome, StoreError>>,
     since: Instant,
+    patience: Duration,
 }
 
 impl Waiting {
-    pub(super) fn new(read: Read, reply: oneshot::Sender<Result<ReadOutcome, StoreError>>) -> Self {
+    pub(super) fn new(
+        read: Read,
+        reply: oneshot::Sender<Result<ReadOutcome, StoreError>>,
+        patience: Duration,
+    ) -> Self {
         Self {
             read,
             reply,
             since: Instant::now(),
+            patience,
         }
     }
 
@@ -54,8 +65,10 @@ impl Lane {
             > 0
         {
             while !self.waiting.is_empty() {
+                self.publish_held();
                 self.send_batch().await;
             }
+            self.publish_held();
         }
     }
 
@@ -66,13 +79,15 @@ impl Lane {
             .iter()
             .map(|w| w.read.clone())
             .collect();
-        match self.read(&reads).await {
+        let asked = self.way.store.read(&reads);
+        match self.way.answer(reads.len(), asked).await {
             Ok(outcomes) => {
+                self.way.metrics.count_reads(&reads);
                 for (waiting, outcome) in self.waiting.drain(..count).zip(outcomes) {
                     waiting.answer(Ok(outcome));
                 }
             }
-            Err(error) if error.is_transient() => self.wait_for_the_store(&error).await,
+            Err(error) if error.is_transient() => outage::outlast(self, error).await,
             Err(error) => {
                 for waiting in self.waiting.drain(..count) {
                     waiting.answer(Err(error.clone()));
@@ -81,25 +96,49 @@ impl Lane {
         }
     }
 
-    async fn read(&self, reads: &[Read]) -> Result<Vec<ReadOutcome>, StoreError> {
-        self.way.answer(self.way.store.read(reads)).await
+    fn publish_held(&self) {
+        let held = &self.way.metrics().held;
+        held.store(self.waiting.len(), Relaxed);
+    }
+}
+
+impl Waiters for Lane {
+    fn way(&self) -> &Way {
+        &self.way
     }
 
-    async fn wait_for_the_store(&mut self, error: &StoreError) {
-        sleep(RETRY_PAUSE).await;
-        while self.waiting.len() < self.way.settings.waiting_limit {
+    async fn probe(way: Way) -> Result<(), StoreError> {
+        let read = Read {
+            key: outage::nobody(),
+            known: None,
+        };
+        let reads = [read];
+        way.within_patience(way.store.read(&reads)).await.map(drop)
+    }
+
+    fn look_after(&mut self, error: &StoreError) {
+        while self.waiting.len() < self.way.settings.queue_limit {
             let Ok(waiting) = self.queue.try_recv() else {
                 break;
             };
             self.waiting.push(waiting);
         }
-        let patience = self.way.settings.patience;
         for waiting in self
             .waiting
-            .extract_if(.., |w| w.since.elapsed() >= patience)
+            .extract_if(.., |w| w.since.elapsed() >= w.patience)
         {
+            self.way.metrics().timed_out.increment();
             let error = out_of_patience(error, &*self.way.store, waiting.since.elapsed());
             waiting.answer(Err(error));
         }
+        self.publish_held();
+    }
+
+    fn is_deserted(&self) -> bool {
+        self.is_empty() && self.queue.is_closed() && self.queue.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 }

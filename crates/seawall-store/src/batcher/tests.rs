@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::*;
+use super::{outage::LONGEST_PAUSE, *};
 use crate::{
     clock::Timestamp,
     key::SessionKey,
@@ -26,6 +26,10 @@ struct Faulty {
     tries: AtomicUsize,
     /// Whether those who overwrite say who wrote before.
     keeps_writers: AtomicBool,
+    is_away: AtomicBool,
+    /// Calls that are under way, and the most that were at a time.
+    calls: AtomicUsize,
+    most_calls: AtomicUsize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +51,26 @@ impl Faulty {
             batches: Mutex::default(),
             tries: AtomicUsize::new(0),
             keeps_writers: AtomicBool::new(true),
+            is_away: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            most_calls: AtomicUsize::new(0),
+        })
+    }
+
+    /// A call takes its time to find out that the store is away.
+    async fn reach(&self) -> Result<(), StoreError> {
+        let calls = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_calls.fetch_max(calls, Ordering::SeqCst);
+        if !self.is_away.load(Ordering::SeqCst) {
+            self.calls.fetch_sub(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+        Err(StoreError::Unavailable {
+            store: "faulty".into(),
+            reason: "away".into(),
         })
     }
 
@@ -83,7 +107,10 @@ impl SessionStore for Faulty {
         &'a self,
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
-        self.inner.read(reads)
+        Box::pin(async move {
+            self.reach().await?;
+            self.inner.read(reads).await
+        })
     }
 
     fn commit<'a>(
@@ -91,6 +118,7 @@ impl SessionStore for Faulty {
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
         Box::pin(async move {
+            self.reach().await?;
             self.tries.fetch_add(1, Ordering::SeqCst);
             let fault = self.faults.lock().unwrap().pop();
             let lost = StoreError::Unavailable {
@@ -212,12 +240,13 @@ async fn what_arrives_during_a_batch_becomes_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_settled_by_reading_back() {
-    let store = Faulty::new(9, &[Fault::AnswerLost, Fault::AnswerLost]);
+    let store = Faulty::new(99, &[Fault::AnswerLost]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     assert_eq!(
         batcher.commit(create("a")).await.unwrap(),
         CommitOutcome::Done
     );
+    store.faults.lock().unwrap().push(Fault::AnswerLost);
     assert_eq!(
         batcher.commit(update("a", 1, 7)).await.unwrap(),
         CommitOutcome::Done
@@ -239,7 +268,7 @@ async fn a_lost_answer_is_settled_by_reading_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_others_built_on_is_told_from_what_never_took_effect() {
-    let store = Faulty::new(9, &[]);
+    let store = Faulty::new(99, &[]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     batcher.commit(create("a")).await.unwrap();
     let fail = |fault| store.faults.lock().unwrap().push(fault);
@@ -259,7 +288,7 @@ async fn what_others_built_on_is_told_from_what_never_took_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
-    let store = Faulty::new(9, &[]);
+    let store = Faulty::new(99, &[]);
     store.keeps_writers.store(false, Ordering::SeqCst);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     batcher.commit(create("a")).await.unwrap();
@@ -274,7 +303,7 @@ async fn what_cannot_be_told_is_an_error_and_not_done_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_wait_for_their_patience_and_not_longer() {
-    let store = Faulty::new(9, &[Fault::RequestLost; 1_000]);
+    let store = Faulty::new(99, &[Fault::RequestLost; 1_000]);
     let settings = BatcherSettings::default();
     let batcher = Batcher::spawn(store.clone(), &settings);
     let started = Instant::now();
@@ -284,7 +313,7 @@ async fn requests_wait_for_their_patience_and_not_longer() {
         "{result:?}"
     );
     let waited = started.elapsed();
-    assert!(waited >= settings.patience && waited < settings.patience + 2 * RETRY_PAUSE);
+    assert!(waited >= settings.patience && waited < settings.patience + 2 * LONGEST_PAUSE);
     store.faults.lock().unwrap().clear();
     assert_eq!(
         batcher.commit(create("a")).await.unwrap(),
@@ -294,17 +323,117 @@ async fn requests_wait_for_their_patience_and_not_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_known_while_it_lasts() {
-    let store = Faulty::new(9, &[]);
+    let store = Faulty::new(99, &[]);
     let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
     assert_eq!(batcher.store_away_for(), None);
-    let faults = [Fault::RequestLost; 3];
+    let faults = [Fault::RequestLost; 6];
     store.faults.lock().unwrap().extend(faults);
     let waiting = tokio::spawn({
         let batcher = batcher.clone();
         async move { batcher.commit(create("a")).await }
     });
-    tokio::time::sleep(RETRY_PAUSE * 5 / 2).await;
-    assert!(batcher.store_away_for() >= Some(RETRY_PAUSE * 2));
+    tokio::time::sleep(LONGEST_PAUSE * 5 / 2).await;
+    assert!(batcher.store_away_for() >= Some(LONGEST_PAUSE * 2));
     assert_eq!(waiting.await.unwrap().unwrap(), CommitOutcome::Done);
     assert_eq!(batcher.store_away_for(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_one_probe_at_a_time_and_no_rush_afterwards() {
+    let store = Faulty::new(999, &[]);
+    store.is_away.store(true, Ordering::SeqCst);
+    let settings = BatcherSettings {
+        batch_limit: 100,
+        ..BatcherSettings::default()
+    };
+    let batcher = Batcher::spawn(store.clone(), &settings);
+    let requests: Vec<_> = (0..500)
+        .map(|i| {
+            let (batcher, key) = (batcher.clone(), key("a"));
+            tokio::spawn(async move {
+                batcher.read(Read { key, known: None }).await.unwrap();
+                batcher.commit(create(&format!("s{i}"))).await.unwrap();
+            })
+        })
+        .collect();
+    let writer = batcher.clone();
+    let write = tokio::spawn(async move { writer.commit(create("first")).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Both lanes have noticed by now.
+    store.most_calls.store(0, Ordering::SeqCst);
+    store.tries.store(0, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(store.most_calls.load(Ordering::SeqCst), 1);
+    let tries = store.tries.load(Ordering::SeqCst);
+    assert!((15..=90).contains(&tries), "{tries} probes in 3 s");
+    store.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(write.await.unwrap().unwrap(), CommitOutcome::Done);
+    for request in requests {
+        request.await.unwrap();
+    }
+    let batches = store.batches.lock().unwrap().clone();
+    assert!(batches.iter().all(|size| *size <= 100), "{batches:?}");
+    assert!(batches.len() < 20, "{batches:?}");
+    let statistics = batcher.statistics();
+    assert!(
+        statistics.is_up && statistics.outages == 1,
+        "{statistics:?}"
+    );
+    assert_eq!(statistics.committed.creates, 501);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_found_back_though_nobody_asks() {
+    let store = Faulty::new(999, &[]);
+    store.is_away.store(true, Ordering::SeqCst);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    let read = Read {
+        key: key("a"),
+        known: None,
+    };
+    let now = Duration::ZERO;
+    assert!(batcher.read_within(read.clone(), now).await.is_err());
+    assert!(batcher.commit_within(create("a"), now).await.is_err());
+    assert!(batcher.cannot_read() && !batcher.statistics().is_up);
+    let tries = store.tries.load(Ordering::SeqCst);
+    assert!(batcher.read_within(read.clone(), now).await.is_err());
+    assert_eq!(
+        store.tries.load(Ordering::SeqCst),
+        tries,
+        "it was not asked"
+    );
+    store.is_away.store(false, Ordering::SeqCst);
+    tokio::time::sleep(LONGEST_PAUSE * 2).await;
+    assert!(!batcher.cannot_read() && batcher.statistics().is_up);
+    assert_eq!(
+        batcher.read_within(read, now).await.unwrap(),
+        ReadOutcome::Missing
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_says_what_to_do() {
+    let store = Faulty::new(999, &[]);
+    store.is_away.store(true, Ordering::SeqCst);
+    let settings = BatcherSettings {
+        queue_limit: 10,
+        ..BatcherSettings::default()
+    };
+    let batcher = Batcher::spawn(store.clone(), &settings);
+    let waiting: Vec<_> = (0..10)
+        .map(|i| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.commit(create(&format!("s{i}"))).await })
+        })
+        .collect();
+    tokio::time::sleep(LONGEST_PAUSE).await;
+    assert_eq!(batcher.statistics().commits.waiting, 10);
+    let error = batcher.commit(create("late")).await.unwrap_err();
+    assert!(error.to_string().contains("store.queue_limit"), "{error}");
+    assert_eq!(batcher.statistics().commits.refused, 1);
+    for waiting in waiting {
+        assert!(waiting.await.unwrap().is_err());
+    }
+    assert_eq!(batcher.statistics().commits.timed_out, 10);
+    assert_eq!(batcher.statistics().commits.waiting, 0);
 }

@@ -6,19 +6,25 @@ use mysql_async::{OptsBuilder, SslOpts};
 
 use crate::{
     address::{Parts, decode, is_this_machine, parse_host},
-    link::CONNECT_LIMIT,
+    limits::ServerLimits,
     tls::{self, Trust},
     url::ServerUrl,
 };
 
 const PORT: u16 = 3306;
 
-/// How a connection behaves: it cuts no value short, waits for no lock longer than a request can,
-/// and sees what is committed. MariaDB also ends the transaction of a node that hangs, so that its
-/// locks hold up nobody else for long.
-const SETUP: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin, SESSION sql_mode = \
-    'STRICT_ALL_TABLES', SESSION innodb_lock_wait_timeout = 2 \
-    /*M!100300 , SESSION idle_transaction_timeout = 2 */";
+/// How a connection behaves: it cuts no value short, waits for no lock longer than a node for the
+/// answer, and sees what is committed. MariaDB also ends the transaction of a node that hangs, so
+/// that its locks hold up nobody else for long.
+fn setup(limits: &ServerLimits) -> String {
+    let seconds = limits.answer.as_secs().saturating_sub(1).max(1);
+    format!(
+        "SET NAMES utf8mb4 COLLATE utf8mb4_bin, SESSION sql_mode = 'STRICT_ALL_TABLES', \
+         SESSION innodb_lock_wait_timeout = {seconds} \
+         /*M!100300 , SESSION idle_transaction_timeout = {seconds} */"
+    )
+}
+
 const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 #[derive(Debug, Default)]
@@ -39,7 +45,7 @@ enum Mode {
 ///
 /// # Errors
 /// What is wrong with the URL, for people.
-pub(super) fn parse(url: &ServerUrl) -> Result<OptsBuilder, String> {
+pub(super) fn parse(url: &ServerUrl, limits: &ServerLimits) -> Result<OptsBuilder, String> {
     let parts = Parts::of(url.uri());
     let (host, port) = parse_host(parts.hosts, PORT)?;
     let database = decode(parts.path).ok_or("it names no database")?;
@@ -57,8 +63,8 @@ pub(super) fn parse(url: &ServerUrl) -> Result<OptsBuilder, String> {
         .db_name(Some(database))
         .ssl_opts(ssl)
         .prefer_socket(false)
-        .tcp_keepalive(Some(CONNECT_LIMIT))
-        .setup(vec![SETUP, ISOLATION]))
+        .tcp_keepalive(Some(limits.connect))
+        .setup(vec![setup(limits), ISOLATION.to_owned()]))
 }
 
 impl TlsOptions {
@@ -126,7 +132,7 @@ mod tests {
 
     fn options(url: &str) -> Result<Opts, String> {
         match url.parse().unwrap() {
-            StoreUrl::Mysql(url) => parse(&url).map(Opts::from),
+            StoreUrl::Mysql(url) => parse(&url, &ServerLimits::default()).map(Opts::from),
             other => panic!("{other} is no MySQL"),
         }
     }

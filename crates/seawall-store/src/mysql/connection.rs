@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use mysql_async::{Conn, Opts};
+use mysql_async::{Conn, Opts, prelude::Queryable};
 use tokio::sync::Mutex;
 
 use super::{error::Failure, schema};
-use crate::link::{CONNECT_LIMIT, Connector};
+use crate::link::Connector;
 
 /// The way to the database.
 pub(super) struct MysqlConnector {
     pub(super) options: Opts,
+    pub(super) connect_limit: Duration,
 }
 
 impl Connector for MysqlConnector {
@@ -34,7 +35,11 @@ impl Connector for MysqlConnector {
         false
     }
 
+    async fn check(connection: &Mutex<Conn>) -> Result<(), Failure> {
+        Ok(connection.lock().await.ping().await?)
+    }
+
     fn connect_limit(&self) -> Duration {
-        CONNECT_LIMIT
+        self.connect_limit
     }
 }

@@ -22,8 +22,10 @@ use crate::{
     codec::{Codec, UnreadableCounts},
     columns::bucket,
     key::SessionKey,
-    link::Link,
+    limits::ServerLimits,
+    link::{Link, LinkCounters, repeat_undone},
     record::Version,
+    statistics::ConnectionStatistics,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
         SessionSummary, StoreError,
@@ -42,6 +44,7 @@ pub struct MysqlStore {
     reads: Link<MysqlConnector>,
     commits: Link<MysqlConnector>,
     maintenance: Link<MysqlConnector>,
+    counters: Arc<LinkCounters>,
 }
 
 impl MysqlStore {
@@ -49,20 +52,28 @@ impl MysqlStore {
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, limits: &ServerLimits, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
-        let options = address::parse(url).map_err(|reason| StoreError::Rejected {
+        let options = address::parse(url, limits).map_err(|reason| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
         })?;
-        let options = options.into();
-        let connector = Arc::new(MysqlConnector { options });
-        let link = || Link::new(connector.clone(), description.clone());
+        let connector = Arc::new(MysqlConnector {
+            options: options.into(),
+            connect_limit: limits.connect,
+        });
+        let counters = Arc::new(LinkCounters::default());
+        let (connector, described) = (&connector, &description);
+        let link = || {
+            let counters = counters.clone();
+            Link::new(connector.clone(), described.clone(), limits, counters)
+        };
         Ok(Self {
             reads: link(),
             commits: link(),
             maintenance: link(),
             codec,
+            counters,
             description,
         })
     }
@@ -78,7 +89,8 @@ impl SessionStore for MysqlStore {
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
         Box::pin(self.reads.run(move |conn| async move {
-            read(&mut *conn.lock().await, &self.codec, reads).await
+            let read = || async { read(&mut *conn.lock().await, &self.codec, reads).await };
+            repeat_undone(&self.counters, read).await
         }))
     }
 
@@ -87,15 +99,18 @@ impl SessionStore for MysqlStore {
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
         Box::pin(self.commits.run(move |conn| async move {
-            let conn = &mut *conn.lock().await;
-            if let [alone] = commits
-                && commit::commit_one(conn, &self.codec, alone).await?
-            {
-                return Ok(vec![CommitOutcome::Done]);
-            }
-            conn.query_drop(BEGIN).await?;
-            let result = commit::commit(conn, &self.codec, commits).await;
-            finish(conn, result).await
+            let commit = || async {
+                let conn = &mut *conn.lock().await;
+                if let [alone] = commits
+                    && commit::commit_one(conn, &self.codec, alone).await?
+                {
+                    return Ok(vec![CommitOutcome::Done]);
+                }
+                conn.query_drop(BEGIN).await?;
+                let result = commit::commit(conn, &self.codec, commits).await;
+                finish(conn, result).await
+            };
+            repeat_undone(&self.counters, commit).await
         }))
     }
 
@@ -105,10 +120,13 @@ impl SessionStore for MysqlStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
         Box::pin(self.maintenance.run(move |conn| async move {
-            let conn = &mut *conn.lock().await;
-            conn.query_drop(BEGIN).await?;
-            let result = claim_expired(conn, &self.codec, now.as_millis(), limit).await;
-            finish(conn, result).await
+            let claim = || async {
+                let conn = &mut *conn.lock().await;
+                conn.query_drop(BEGIN).await?;
+                let result = claim_expired(conn, &self.codec, now.as_millis(), limit).await;
+                finish(conn, result).await
+            };
+            repeat_undone(&self.counters, claim).await
         }))
     }
 
@@ -134,6 +152,10 @@ impl SessionStore for MysqlStore {
                 .map(|row| Columns::of(row).summary())
                 .collect()
         }))
+    }
+
+    fn connections(&self) -> ConnectionStatistics {
+        self.counters.snapshot()
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -1,25 +1,33 @@
 //! How a connection to PostgreSQL is made.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use futures_util::future;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres::{Client, Config, Row, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{error::Failure, notify, schema, sql, tls::TlsOptions};
 use crate::{
-    link::{CONNECT_LIMIT, Connector},
+    limits::ServerLimits,
+    link::{Connector, LinkCounters, repeat_undone},
     store::StoreError,
     url::ServerUrl,
 };
 
 /// Pins the plan to nested loops over the primary key, whatever the statistics say, and plans each
 /// statement once; leaves out notices, such as that a table is there already. The plan's options must
-/// be set before anything is prepared: a cached plan ignores them. A statement whose connection was
-/// given up must not take effect much later, so the server limits its time as `link.rs` does.
+/// be set before anything is prepared: a cached plan ignores them.
 const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
     -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
-    -c client_min_messages=warning -c statement_timeout=3000";
+    -c client_min_messages=warning";
 
 /// A host that vanished without a word is noticed after this time.
 const VANISHED_LIMIT: Duration = Duration::from_secs(10);
@@ -29,6 +37,9 @@ pub(super) struct PostgresConnector {
     pub(super) config: Config,
     pub(super) tls: MakeRustlsConnect,
     pub(super) description: Arc<str>,
+    limits: ServerLimits,
+    counters: Arc<LinkCounters>,
+    has_checked: AtomicBool,
 }
 
 impl fmt::Debug for PostgresConnector {
@@ -41,9 +52,31 @@ impl fmt::Debug for PostgresConnector {
 
 /// A connection with its statements. Dropping it ends it at once, even if the server is silent.
 pub(super) struct Session {
-    pub(super) client: Client,
+    client: Client,
     pub(super) statements: Statements,
+    counters: Arc<LinkCounters>,
     _driver: Driver,
+}
+
+impl Session {
+    /// Runs a statement, which is a transaction of its own; again, if the database undid it.
+    pub(super) async fn query(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let query = || async { Ok(self.client.query(statement, parameters).await?) };
+        repeat_undone(&self.counters, query).await
+    }
+
+    /// As [`query`](Self::query), for a statement that gives no rows.
+    pub(super) async fn execute(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), Failure> {
+        self.query(statement, parameters).await.map(drop)
+    }
 }
 
 /// The task that moves a connection's bytes. It ends with its connection, whatever it waits for.
@@ -79,7 +112,12 @@ pub(super) struct Statements {
 }
 
 impl PostgresConnector {
-    pub(super) fn new(url: &ServerUrl, description: Arc<str>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        url: &ServerUrl,
+        description: Arc<str>,
+        limits: &ServerLimits,
+        counters: Arc<LinkCounters>,
+    ) -> Result<Self, StoreError> {
         let rejected = |reason: String| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
@@ -92,20 +130,25 @@ impl PostgresConnector {
             config.password(password);
         }
         let tls = tls_options.apply(&mut config).map_err(rejected)?;
-        let options = match config.get_options() {
-            Some(own) => format!("{own} {OPTIONS}"),
-            None => OPTIONS.to_owned(),
-        };
+        // A statement whose connection was given up must not take effect much later.
+        let answer = limits.answer.as_millis().max(1);
+        let options = format!(
+            "{} {OPTIONS} -c statement_timeout={answer}",
+            config.get_options().unwrap_or_default()
+        );
         config
             .options(options)
             .application_name("seawall")
-            .connect_timeout(CONNECT_LIMIT)
+            .connect_timeout(limits.connect)
             .tcp_user_timeout(VANISHED_LIMIT)
             .keepalives_idle(VANISHED_LIMIT);
         Ok(Self {
             config,
             tls,
             description,
+            limits: limits.clone(),
+            counters,
+            has_checked: AtomicBool::new(false),
         })
     }
 }
@@ -130,11 +173,17 @@ impl Connector for PostgresConnector {
     async fn make_ready(&self, raw: (Client, Driver)) -> Result<Session, Failure> {
         let (mut client, driver) = raw;
         schema::migrate(&mut client).await?;
-        schema::check_plans(&client).await?;
+        // Once is enough: a server that is back, or a standby that took its place, has the same
+        // tables, and service is to be back soon.
+        if !self.has_checked.load(Relaxed) {
+            schema::check_plans(&client).await?;
+            self.has_checked.store(true, Relaxed);
+        }
         let statements = Statements::prepare(&client).await?;
         Ok(Session {
             client,
             statements,
+            counters: self.counters.clone(),
             _driver: driver,
         })
     }
@@ -143,35 +192,84 @@ impl Connector for PostgresConnector {
         session.client.is_closed()
     }
 
+    async fn check(session: &Session) -> Result<(), Failure> {
+        Ok(session.client.check_connection().await?)
+    }
+
     /// Time for each host, and to log in on the one that answers.
     fn connect_limit(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
-        CONNECT_LIMIT.saturating_mul(hosts.saturating_add(1))
+        self.limits.connect.saturating_mul(hosts.saturating_add(1))
     }
 }
 
 impl Statements {
+    /// Prepares all of them in one flight.
     async fn prepare(client: &Client) -> Result<Self, Failure> {
+        let prepare = |statement: &'static str| client.prepare(statement);
+        let all = [
+            sql::READ,
+            sql::READ_ONE,
+            sql::EXISTS,
+            sql::CREATE,
+            sql::UPDATE,
+            sql::UPDATE_ONE,
+            sql::UPDATE_UNIFORM,
+            sql::RENAME,
+            sql::TOUCH,
+            sql::DELETE,
+            sql::DELETE_MOVED,
+            sql::CLAIM,
+            sql::CLAIM_FOREIGN,
+            sql::REBUCKET,
+            sql::LIST,
+            sql::COUNT,
+            sql::LOCATE,
+            sql::LOCATE_MOVED,
+        ];
+        let prepared = future::try_join_all(all.map(prepare));
+        let (prepared, notify) = future::join(prepared, prepare(notify::NOTIFY)).await;
+        let [
+            read,
+            read_one,
+            exists,
+            create,
+            update,
+            update_one,
+            update_uniform,
+            rename,
+            touch,
+            delete,
+            delete_moved,
+            claim,
+            claim_foreign,
+            rebucket,
+            list,
+            count,
+            locate,
+            locate_moved,
+        ] = <[Statement; 18]>::try_from(prepared?)
+            .map_err(|_| Failure::Unexpected("another number of statements"))?;
         Ok(Self {
-            read: client.prepare(sql::READ).await?,
-            read_one: client.prepare(sql::READ_ONE).await?,
-            exists: client.prepare(sql::EXISTS).await?,
-            create: client.prepare(sql::CREATE).await?,
-            update: client.prepare(sql::UPDATE).await?,
-            update_one: client.prepare(sql::UPDATE_ONE).await?,
-            update_uniform: client.prepare(sql::UPDATE_UNIFORM).await?,
-            rename: client.prepare(sql::RENAME).await?,
-            touch: client.prepare(sql::TOUCH).await?,
-            delete: client.prepare(sql::DELETE).await?,
-            delete_moved: client.prepare(sql::DELETE_MOVED).await?,
-            claim: client.prepare(sql::CLAIM).await?,
-            claim_foreign: client.prepare(sql::CLAIM_FOREIGN).await?,
-            rebucket: client.prepare(sql::REBUCKET).await?,
-            list: client.prepare(sql::LIST).await?,
-            count: client.prepare(sql::COUNT).await?,
-            locate: client.prepare(sql::LOCATE).await?,
-            locate_moved: client.prepare(sql::LOCATE_MOVED).await?,
-            notify: client.prepare(notify::NOTIFY).await.ok(),
+            read,
+            read_one,
+            exists,
+            create,
+            update,
+            update_one,
+            update_uniform,
+            rename,
+            touch,
+            delete,
+            delete_moved,
+            claim,
+            claim_foreign,
+            rebucket,
+            list,
+            count,
+            locate,
+            locate_moved,
+            notify: notify.ok(),
         })
     }
 }

@@ -47,11 +47,12 @@ impl link::Failure for Failure {
     }
 
     fn into_store_error(self, store: &Arc<str>) -> StoreError {
-        let store = store.clone();
+        let (store, was_undone) = (store.clone(), self.was_undone());
         match self {
             Self::Statement(error) | Self::Connecting(error) => {
                 let reason = describe(&error).into();
-                if is_unavailable(&error) {
+                // Undone again and again is the same as away: worth another try, a little later.
+                if was_undone || is_unavailable(&error) {
                     StoreError::Unavailable { store, reason }
                 } else {
                     StoreError::Rejected { store, reason }
@@ -70,8 +71,10 @@ impl link::Failure for Failure {
     }
 }
 
-pub(super) fn is_duplicate(error: &Error) -> bool {
-    error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+impl Failure {
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
+    }
 }
 
 /// Whether the database may take the same statement later. Classes 08 and 57P are connections that

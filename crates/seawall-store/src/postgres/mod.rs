@@ -5,7 +5,8 @@
 //! maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
 //! in a batch is one statement over `unnest`ed arrays and a transaction of its own; all of them leave
 //! in one flight. Rows come sorted by key, and the plan is pinned to a nested loop over the primary
-//! key, which keeps that order: so batches of several nodes do not deadlock.
+//! key, which keeps that order: so batches of several nodes do not deadlock. A statement that the
+//! database undid all the same is sent again by itself: the others of the batch have taken effect.
 
 mod batch;
 mod connection;
@@ -25,9 +26,11 @@ use crate::{
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
     key::SessionKey,
-    link::Link,
+    limits::ServerLimits,
+    link::{Link, LinkCounters},
     listener::Listener,
     notices::{self, Notices},
+    statistics::ConnectionStatistics,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
         SessionSummary, StoreError,
@@ -47,6 +50,7 @@ pub struct PostgresStore {
     commits: Link<PostgresConnector>,
     maintenance: Link<PostgresConnector>,
     listener: Arc<Listener<PostgresConnector>>,
+    counters: Arc<LinkCounters>,
 }
 
 impl PostgresStore {
@@ -54,16 +58,23 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, limits: &ServerLimits, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
-        let connector = Arc::new(PostgresConnector::new(url, description.clone())?);
-        let link = || Link::new(connector.clone(), description.clone());
+        let counters = Arc::new(LinkCounters::default());
+        let connector = PostgresConnector::new(url, description.clone(), limits, counters.clone())?;
+        let connector = Arc::new(connector);
+        let (connector, described) = (&connector, &description);
+        let link = || {
+            let counters = counters.clone();
+            Link::new(connector.clone(), described.clone(), limits, counters)
+        };
         Ok(Self {
             reads: link(),
             commits: link(),
             maintenance: link(),
             listener: Listener::new(connector.clone(), description.clone()),
             codec,
+            counters,
             description,
         })
     }
@@ -95,7 +106,7 @@ impl SessionStore for PostgresStore {
                 (&statements.read, parameters)
             };
             let mut outcomes = vec![ReadOutcome::Missing; reads.len()];
-            for row in session.client.query(statement, &parameters).await? {
+            for row in session.query(statement, &parameters).await? {
                 let position = row::position(&row)?;
                 outcomes[position] = row::outcome(&row, &reads[position].key, &self.codec)?;
             }
@@ -122,16 +133,12 @@ impl SessionStore for PostgresStore {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let parameters: [&(dyn ToSql + Sync); 2] = [&now.as_millis(), &limit];
             let statements = &session.statements;
-            let rows = session.client.query(&statements.claim, &parameters).await?;
+            let rows = session.query(&statements.claim, &parameters).await?;
             // What Jetty writes has no bucket, and what Jetty touches an old one: see to those
             // when nothing else is due.
             let foreign = if rows.is_empty() {
+                session.execute(&statements.rebucket, &parameters).await?;
                 session
-                    .client
-                    .execute(&statements.rebucket, &parameters)
-                    .await?;
-                session
-                    .client
                     .query(&statements.claim_foreign, &parameters)
                     .await?
             } else {
@@ -169,20 +176,19 @@ impl SessionStore for PostgresStore {
     ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
         Box::pin(self.maintenance.run(move |session| async move {
             let parameters: [&(dyn ToSql + Sync); 2] = [&principal, &now.as_millis()];
-            let rows = session
-                .client
-                .query(&session.statements.list, &parameters)
-                .await?;
+            let rows = session.query(&session.statements.list, &parameters).await?;
             rows.iter().map(row::summary).collect()
         }))
     }
 
+    fn connections(&self) -> ConnectionStatistics {
+        self.counters.snapshot()
+    }
+
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.maintenance.run(move |session| async move {
-            let row = session
-                .client
-                .query_one(&session.statements.count, &[])
-                .await?;
+            let rows = session.query(&session.statements.count, &[]).await?;
+            let row = rows.first().ok_or(Failure::Unexpected("no count"))?;
             Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
         }))
     }
@@ -227,7 +233,6 @@ async fn create(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         return Ok(Vec::new());
     }
     let done = session
-        .client
         .query(&session.statements.create, &creates.insert_parameters())
         .await?;
     Ok(creates.outcomes(&positions(&done)?, |_| CommitOutcome::Exists))
@@ -246,7 +251,7 @@ async fn update(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
     } else {
         (&statements.update, updates.update_parameters())
     };
-    let done = session.client.query(statement, &parameters).await?;
+    let done = session.query(statement, &parameters).await?;
     let done = positions(&done)?;
     let there = existing(session, &updates.keys, done.len()).await?;
     Ok(updates.outcomes(&done, |position| {
@@ -264,7 +269,6 @@ async fn touch(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> 
         return Ok(Vec::new());
     }
     let done = session
-        .client
         .query(&session.statements.touch, &touches.parameters())
         .await?;
     let done = positions(&done)?;
@@ -290,7 +294,6 @@ async fn delete(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         &deletes.keys.hosts,
     ];
     let done = session
-        .client
         .query(&session.statements.delete, &parameters)
         .await?;
     let mut done = positions(&done)?;
@@ -316,7 +319,7 @@ async fn delete_moved(
     done.iter().for_each(|&position| origins[position] = None);
     let parameters: [&(dyn ToSql + Sync); 3] = [&origins, &keys.contexts, &keys.hosts];
     let statement = &session.statements.delete_moved;
-    positions(&session.client.query(statement, &parameters).await?)
+    positions(&session.query(statement, &parameters).await?)
 }
 
 /// Where sessions are: most of them where they were, the others by their origins.
@@ -330,11 +333,7 @@ async fn locate(
     let statements = &session.statements;
     let now = now.as_millis();
     let parameters: [&(dyn ToSql + Sync); 4] = [&keys.ids, &keys.contexts, &keys.hosts, &now];
-    for row in session
-        .client
-        .query(&statements.locate, &parameters)
-        .await?
-    {
+    for row in session.query(&statements.locate, &parameters).await? {
         let position = row::position(&row)?;
         located[position] = Some(lookups[position].key.clone());
     }
@@ -347,11 +346,7 @@ async fn locate(
         .map(|(lookup, found)| found.is_none().then_some(&*lookup.origin))
         .collect();
     let parameters: [&(dyn ToSql + Sync); 4] = [&origins, &keys.contexts, &keys.hosts, &now];
-    for row in session
-        .client
-        .query(&statements.locate_moved, &parameters)
-        .await?
-    {
+    for row in session.query(&statements.locate_moved, &parameters).await? {
         let position = row::position(&row)?;
         let id: &str = row.try_get(1)?;
         located[position] = Some(lookups[position].key.with_id(id.into()));
@@ -363,12 +358,8 @@ async fn locate(
 async fn rename(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {
     let renames = rows.renames.iter().map(|rename| async move {
         let parameters = rename.row.rename_parameters(&rename.new_id, &rename.origin);
-        let done = match session
-            .client
-            .query(&session.statements.rename, &parameters)
-            .await
-        {
-            Err(error) if error::is_duplicate(&error) => {
+        let done = match session.query(&session.statements.rename, &parameters).await {
+            Err(failure) if failure.is_duplicate() => {
                 return Ok((rename.index, CommitOutcome::Exists));
             }
             done => done?,
@@ -392,7 +383,6 @@ async fn existing(session: &Session, keys: &Keys<'_>, done: usize) -> Result<Vec
     let parameters: [&(dyn ToSql + Sync); 3] = [&keys.ids, &keys.contexts, &keys.hosts];
     positions(
         &session
-            .client
             .query(&session.statements.exists, &parameters)
             .await?,
     )

@@ -50,8 +50,8 @@ pub(super) async fn notify(session: &Session, sessions: &[SessionKey]) {
     }
     let texts = listener::encode(sessions, SIZE_LIMIT, COUNT_LIMIT);
     let parameters: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &texts];
-    if let Err(error) = session.client.execute(statement, &parameters).await {
-        tracing::debug!(%error, "notices not sent");
+    if let Err(failure) = session.execute(statement, &parameters).await {
+        tracing::debug!(?failure, "notices not sent");
     }
 }
 

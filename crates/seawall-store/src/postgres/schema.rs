@@ -1,5 +1,6 @@
 //! The table, and how it comes into being.
 
+use futures_util::future;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{error::Failure, sql};
@@ -140,15 +141,16 @@ const PLANNED: [Planned; 15] = [
 ];
 
 /// Refuses plans that would read the whole table, or lock rows in another order than that of the
-/// batch.
+/// batch. All are asked for in one flight.
 pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
-    for (statement, types, index) in PLANNED {
-        let plan = plan(client, statement, types).await?;
+    let asked = PLANNED.map(|(statement, types, _)| plan(client, statement, types));
+    let plans = future::try_join_all(asked).await?;
+    for ((_, _, index), plan) in PLANNED.iter().zip(plans) {
         let is_bad = ["Seq Scan on jettysessions", "Hash Join", "Merge Join"]
             .iter()
             .any(|bad| plan.contains(bad));
         // A table that Jetty made may have a primary key of another name.
-        let is_indexed = index == KEY || plan.contains(index);
+        let is_indexed = *index == KEY || plan.contains(index);
         if is_bad || !is_indexed {
             return Err(Failure::Schema(format!(
                 "the database would not work on table jettysessions by its index {index}; check \
@@ -162,13 +164,13 @@ pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
 async fn plan(client: &Client, statement: &str, types: &str) -> Result<String, Failure> {
     let parameters = types.matches(',').count() + 1;
     let nulls = vec!["NULL"; parameters].join(",");
-    client
-        .batch_execute(&format!("PREPARE seawall_plan({types}) AS {statement}"))
-        .await?;
     let explained = client
-        .simple_query(&format!("EXPLAIN EXECUTE seawall_plan({nulls})"))
+        .simple_query(&format!(
+            "PREPARE seawall_plan({types}) AS {statement};
+             EXPLAIN EXECUTE seawall_plan({nulls});
+             DEALLOCATE seawall_plan"
+        ))
         .await?;
-    client.batch_execute("DEALLOCATE seawall_plan").await?;
     let lines: Vec<_> = explained
         .iter()
         .filter_map(|message| match message {

@@ -23,13 +23,14 @@ use super::{
     address::{Address, Deployment, Tls},
     error::Failure,
 };
-use crate::link::{CONNECT_LIMIT, Connector};
+use crate::{limits::ServerLimits, link::Connector};
 
 /// The way to the servers.
 pub(super) struct RedisConnector {
     way: Way,
     description: Arc<str>,
     hosts: u32,
+    connect_limit: Duration,
     has_warned: AtomicBool,
 }
 
@@ -80,11 +81,15 @@ impl Connection {
 }
 
 impl RedisConnector {
-    pub(super) fn new(address: &Address, description: Arc<str>) -> Result<Self, RedisError> {
+    pub(super) fn new(
+        address: &Address,
+        description: Arc<str>,
+        limits: &ServerLimits,
+    ) -> Result<Self, RedisError> {
         let way = match &address.deployment {
             Deployment::Cluster => {
                 let servers = clients(address).collect::<Result<_, _>>()?;
-                Way::Cluster(cluster_client(address)?, servers)
+                Way::Cluster(cluster_client(address, limits)?, servers)
             }
             Deployment::Sentinel { master, password } => {
                 let client = sentinel_client(address, master, password.as_deref())?;
@@ -96,6 +101,7 @@ impl RedisConnector {
             way,
             description,
             hosts: u32::try_from(address.hosts.len()).unwrap_or(u32::MAX),
+            connect_limit: limits.connect,
             has_warned: AtomicBool::new(false),
         })
     }
@@ -110,7 +116,7 @@ impl RedisConnector {
             Way::Cluster(_, servers) => {
                 for server in servers {
                     if let Ok(Ok(connection)) =
-                        timeout(CONNECT_LIMIT, server.get_async_pubsub()).await
+                        timeout(self.connect_limit, server.get_async_pubsub()).await
                     {
                         return Ok(connection);
                     }
@@ -123,6 +129,13 @@ impl RedisConnector {
             }
             Way::Single(client) => client.get_async_pubsub().await,
         }
+    }
+
+    /// The answer is waited for elsewhere.
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_limit))
+            .set_response_timeout(None)
     }
 
     /// Says once when the server may lose what it has acknowledged. A user that may not ask for the
@@ -166,11 +179,13 @@ impl Connector for RedisConnector {
             }
             Way::Sentinel(client) => {
                 let mut client = client.lock().await;
-                client.get_async_connection_with_config(&config()).await?
+                client
+                    .get_async_connection_with_config(&self.config())
+                    .await?
             }
             Way::Single(client) => {
                 client
-                    .get_multiplexed_async_connection_with_config(&config())
+                    .get_multiplexed_async_connection_with_config(&self.config())
                     .await?
             }
         };
@@ -191,16 +206,16 @@ impl Connector for RedisConnector {
         false
     }
 
-    fn connect_limit(&self) -> Duration {
-        CONNECT_LIMIT.saturating_mul(self.hosts.saturating_add(1))
+    async fn check(connection: &Connection) -> Result<(), Failure> {
+        let answer: redis::Value = connection.query(&redis::cmd("PING")).await?;
+        drop(answer);
+        Ok(())
     }
-}
 
-/// The answer is waited for elsewhere.
-fn config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_LIMIT))
-        .set_response_timeout(None)
+    fn connect_limit(&self) -> Duration {
+        self.connect_limit
+            .saturating_mul(self.hosts.saturating_add(1))
+    }
 }
 
 fn single_client(address: &Address) -> RedisResult<Client> {
@@ -220,9 +235,9 @@ fn client(address: &Address, connection: ConnectionInfo) -> RedisResult<Client> 
     }
 }
 
-fn cluster_client(address: &Address) -> RedisResult<ClusterClient> {
+fn cluster_client(address: &Address, limits: &ServerLimits) -> RedisResult<ClusterClient> {
     let mut builder = ClusterClient::builder(address.connections())
-        .connection_timeout(CONNECT_LIMIT)
+        .connection_timeout(limits.connect)
         .retries(0);
     if let Some(tls) = &address.tls {
         builder = builder.tls(tls_mode(tls)).certs(certificates(tls));

@@ -24,9 +24,11 @@ use crate::{
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
     key::SessionKey,
-    link::Link,
+    limits::ServerLimits,
+    link::{Link, LinkCounters},
     listener::Listener,
     notices::Notices,
+    statistics::ConnectionStatistics,
     store::{
         BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
         SessionSummary, StoreError,
@@ -50,6 +52,7 @@ pub struct RedisStore {
     replicas: u32,
     link: Link<RedisConnector>,
     listener: Arc<Listener<RedisListener>>,
+    counters: Arc<LinkCounters>,
 }
 
 impl RedisStore {
@@ -57,24 +60,27 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Rejected`] when the URL cannot be understood.
-    pub fn new(url: &ServerUrl, codec: Codec) -> Result<Self, StoreError> {
+    pub fn new(url: &ServerUrl, limits: &ServerLimits, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = url.to_string().into();
         let rejected = |reason: String| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
         };
         let address = Address::parse(url).map_err(rejected)?;
-        let connector = RedisConnector::new(&address, description.clone())
+        let connector = RedisConnector::new(&address, description.clone(), limits)
             .map_err(|error| rejected(error.to_string()))?;
         let (layout, connector) = (Layout::new(&address.prefix), Arc::new(connector));
         let listening = RedisListener::new(connector.clone(), layout.notices());
+        let counters = Arc::new(LinkCounters::default());
+        let link = Link::new(connector, description.clone(), limits, counters.clone());
         Ok(Self {
             layout,
             scripts: Scripts::new(),
             replicas: address.replicas,
-            link: Link::new(connector, description.clone()),
+            link,
             listener: Listener::new(Arc::new(listening), description.clone()),
             codec,
+            counters,
             description,
         })
     }
@@ -141,6 +147,10 @@ impl SessionStore for RedisStore {
         Box::pin(self.link.run(move |connection| async move {
             self.at(&connection).list_by_principal(principal, now).await
         }))
+    }
+
+    fn connections(&self) -> ConnectionStatistics {
+        self.counters.snapshot()
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

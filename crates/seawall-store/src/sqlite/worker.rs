@@ -89,10 +89,10 @@ pub(super) async fn ask<R, T>(
     thread
         .try_send(request(sender))
         .map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded {
-                store: store.clone(),
-                waiting: QUEUE_LEN,
-            },
+            mpsc::error::TrySendError::Full(_) => unavailable(
+                store,
+                &format!("{QUEUE_LEN} batches already wait for the file"),
+            ),
             mpsc::error::TrySendError::Closed(_) => ended(store),
         })?;
     answer.await.unwrap_or_else(|_| Err(ended(store)))

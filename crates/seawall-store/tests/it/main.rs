@@ -11,3 +11,4 @@ mod postgres;
 mod redis;
 mod support;
 mod tls;
+mod undone;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use seawall_store::{
     Attributes, Codec, Commit, CommitOutcome, KeyRing, SessionKey, SessionRecord, SessionStore,
-    StoreUrl, Timestamp, Version,
+    StoreOptions, StoreUrl, Timestamp, Version,
 };
 use tokio::task::JoinSet;
 
@@ -15,7 +15,11 @@ pub(crate) async fn open(url: &str) -> Arc<dyn SessionStore> {
 
 pub(crate) async fn open_with(url: &str, codec: Codec) -> Arc<dyn SessionStore> {
     let url: StoreUrl = url.parse().unwrap();
-    url.open_with(codec).await.unwrap()
+    let options = StoreOptions {
+        codec,
+        ..StoreOptions::default()
+    };
+    url.open_with(&options).await.unwrap()
 }
 
 /// A codec that compresses what it can, and encrypts with the first of these keys.

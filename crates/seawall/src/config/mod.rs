@@ -12,9 +12,9 @@ use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
 use seawall_session::{
-    Consistency, CookieSettings, SameSite, Secure, SessionLimits, SessionSettings,
+    Consistency, CookieSettings, OnOutage, SameSite, Secure, SessionLimits, SessionSettings,
 };
-use seawall_store::{BatcherSettings, Codec, KeyRing, StoreUrl};
+use seawall_store::{BatcherSettings, Codec, KeyRing, ServerLimits, StoreOptions, StoreUrl};
 
 use crate::cli::ConfigArgs;
 pub(crate) use duration::parse as parse_duration;
@@ -32,8 +32,7 @@ pub(crate) struct Settings {
     pub(crate) store: StoreUrl,
     /// The store's URL as it was given, with its secrets; empty for the embedded default.
     pub(crate) store_url: String,
-    /// How sessions are written and read.
-    pub(crate) codec: Codec,
+    pub(crate) store_options: StoreOptions,
     pub(crate) batcher: BatcherSettings,
     pub(crate) session: SessionSettings,
     pub(crate) sweep_interval: Duration,
@@ -94,7 +93,17 @@ impl Settings {
         let store = store(path, &raw)?;
         let keys = encryption::keys(path, &raw.session.encryption, keys)?;
         let codec = Codec::new(raw.session.compress_above.0, keys);
-        let session = session(&raw.session);
+        if raw.store.queue_limit == 0 {
+            let reason = "some requests must be able to wait; write 1 or more".to_owned();
+            return Err(wrong("store.queue_limit", reason));
+        }
+        let session = SessionSettings {
+            on_outage: match raw.store.on_outage {
+                raw::OnOutage::Fail => OnOutage::Fail,
+                raw::OnOutage::ServeCached => OnOutage::ServeCached,
+            },
+            ..session(&raw.session)
+        };
         session
             .validate()
             .map_err(|reason| wrong("session", reason))?;
@@ -110,10 +119,18 @@ impl Settings {
             data: raw.data,
             store,
             store_url: raw.store.url,
-            codec,
             batcher: BatcherSettings {
                 patience: raw.store.patience.0,
+                queue_limit: raw.store.queue_limit,
                 ..Default::default()
+            },
+            store_options: StoreOptions {
+                codec,
+                limits: ServerLimits {
+                    answer: raw.store.answer_limit.0.min(raw.store.patience.0),
+                    connect: raw.store.connect_limit.0,
+                    idle: raw.store.idle_limit.0,
+                },
             },
             session,
             balancer,
@@ -221,6 +238,7 @@ fn session(raw: &raw::Session) -> SessionSettings {
         },
         sticky_trust: raw.sticky_trust.0,
         cache_capacity: raw.cache_capacity,
+        cache_bytes: raw.cache_bytes,
         limits: SessionLimits {
             attributes: raw.limits.attributes,
             name: raw.limits.name,

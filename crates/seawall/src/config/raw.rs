@@ -34,6 +34,18 @@ pub(super) struct Store {
     pub(super) url: String,
     pub(super) password_file: PathBuf,
     pub(super) patience: Span,
+    pub(super) on_outage: OnOutage,
+    pub(super) queue_limit: usize,
+    pub(super) answer_limit: Span,
+    pub(super) connect_limit: Span,
+    pub(super) idle_limit: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnOutage {
+    Fail,
+    ServeCached,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -45,6 +57,7 @@ pub(super) struct Session {
     pub(super) consistency: Consistency,
     pub(super) sticky_trust: Span,
     pub(super) cache_capacity: usize,
+    pub(super) cache_bytes: usize,
     pub(super) sweep_interval: Span,
     pub(super) compress_above: MaybeSize,
     pub(super) limits: Limits,
@@ -177,11 +190,16 @@ impl Default for Raw {
 
 impl Default for Store {
     fn default() -> Self {
-        let patience = Span(Duration::from_secs(5));
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
         Self {
             url: String::new(),
             password_file: PathBuf::new(),
-            patience,
+            patience: seconds(5),
+            on_outage: OnOutage::Fail,
+            queue_limit: 65_536,
+            answer_limit: seconds(3),
+            connect_limit: seconds(2),
+            idle_limit: seconds(60),
         }
     }
 }
@@ -206,6 +224,7 @@ impl Default for Session {
             consistency: Consistency::Strict,
             sticky_trust: Span(Duration::from_secs(1)),
             cache_capacity: 100_000,
+            cache_bytes: 268_435_456,
             sweep_interval: Span(Duration::from_secs(60)),
             compress_above: MaybeSize(None),
             limits: Limits::default(),
@@ -292,7 +311,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 3), ("session", 11), ("nodes", 3), ("balancer", 7)] {
+        for (section, keys) in [("store", 8), ("session", 12), ("nodes", 3), ("balancer", 7)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -18,7 +18,14 @@ fn the_embedded_defaults_are_those_of_the_libraries() {
     assert_eq!(settings.session.idle_timeout, library.idle_timeout);
     assert_eq!(settings.session.sticky_trust, library.sticky_trust);
     assert_eq!(settings.session.cache_capacity, library.cache_capacity);
+    assert_eq!(settings.session.cache_bytes, library.cache_bytes);
+    assert_eq!(settings.session.on_outage, library.on_outage);
     assert_eq!(settings.session.limits, library.limits);
+    assert_eq!(settings.store_options.limits, ServerLimits::default());
+    assert_eq!(
+        settings.batcher.queue_limit,
+        BatcherSettings::default().queue_limit
+    );
     assert_eq!(
         settings.batcher.patience,
         BatcherSettings::default().patience
@@ -61,6 +68,9 @@ fn wrong_values_say_where_and_what_to_write() {
     );
     let text = error("[session]\nconsistency = \"eventual\"\n");
     assert!(text.contains("2:15") && text.contains("strict"), "{text}");
+    let text = error("[store]\non_outage = \"serve\"");
+    assert!(text.contains("serve-cached"), "{text}");
+    assert!(error("[store]\nqueue_limit = 0").contains("store.queue_limit"));
     assert!(error("[nodes]\ncount = 0").contains("nodes.count"));
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
     assert!(error("[session.cookie]\nname = \"a b\"").contains("cookie name"));
@@ -112,7 +122,7 @@ fn a_list_of_nodes_that_contradicts_itself_is_refused() {
 
 #[test]
 fn sizes_are_bytes_or_none() {
-    let codec = |text: &str| format!("{:?}", parse(text).unwrap().codec);
+    let codec = |text: &str| format!("{:?}", parse(text).unwrap().store_options.codec);
     assert!(codec("").contains("compress_above: None"));
     let some = codec("[session]\ncompress_above = 1024");
     assert!(some.contains("compress_above: Some(1024)"), "{some}");
@@ -140,7 +150,7 @@ fn session_keys_come_from_a_file_or_the_environment_and_are_not_shown() {
         shown.contains("Some(\"2026-05\")") && !shown.contains(&key[..8]),
         "{shown}"
     );
-    let shown = format!("{:?}", parse(&section("")).unwrap().codec);
+    let shown = format!("{:?}", parse(&section("")).unwrap().store_options.codec);
     assert!(shown.contains("active: None"), "{shown}");
     let text = error(&section("2026-11"));
     assert!(
@@ -151,7 +161,7 @@ fn session_keys_come_from_a_file_or_the_environment_and_are_not_shown() {
     let raw = Raw::parse(path, &section("env")).unwrap();
     let keys = KeyRing::parse(&format!("env:{key}")).unwrap();
     let settings = Settings::from_raw(path, raw, Some(keys)).unwrap();
-    let shown = format!("{:?}", settings.codec);
+    let shown = format!("{:?}", settings.store_options.codec);
     assert!(
         shown.contains("ids: [\"env\"]"),
         "the environment comes first: {shown}"

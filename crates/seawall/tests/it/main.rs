@@ -6,6 +6,7 @@ mod commands;
 mod failover;
 mod front;
 mod machines;
+mod outage;
 mod reference;
 mod sessions;
 mod up;

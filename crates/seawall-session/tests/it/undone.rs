@@ -1,0 +1,60 @@
+//! What PostgreSQL undoes because of another transaction is done again, once, and nobody sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_session::{SessionManager, SessionSettings};
+use seawall_store::{Batcher, BatcherSettings, StoreUrl, SystemClock};
+use seawall_testing::TestPostgres;
+use tokio::task::JoinSet;
+
+use crate::support::{Browser, settings};
+
+const SESSIONS: usize = 4;
+const CLIENTS: usize = 16;
+const VISITS: usize = 30;
+
+async fn start(url: &str, name: &str) -> (SessionManager, Batcher) {
+    let store = url.parse::<StoreUrl>().unwrap().open().await.unwrap();
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    // Accesses are told all the time, so that the batches are mixed.
+    let telling = SessionSettings {
+        touch_interval: Some(Duration::from_millis(1)),
+        ..settings(name)
+    };
+    let manager = SessionManager::new(batcher.clone(), Arc::new(SystemClock), telling).unwrap();
+    (manager, batcher)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serialization_failures_are_neither_seen_nor_counted_twice() {
+    let server = TestPostgres::start();
+    server.query("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'");
+    let (one, batcher) = start(&server.url(), "node1").await;
+    let (two, other) = start(&server.url(), "node2").await;
+    let browsers: Vec<Browser> = (0..SESSIONS).map(|_| Browser::default()).collect();
+    for browser in &browsers {
+        browser.count(&one).await.unwrap();
+    }
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let node = [&one, &two][client % 2].clone();
+        let browser = Browser::with_cookie(browsers[client / 2 % SESSIONS].cookie());
+        clients.spawn(async move {
+            for visit in 0..VISITS {
+                browser.count(&node).await.unwrap();
+                browser.read(&node).await.unwrap();
+                if visit % 10 == 0 {
+                    Browser::default().count(&node).await.unwrap();
+                }
+            }
+        });
+    }
+    clients.join_all().await;
+    let each = 1 + i64::try_from(CLIENTS / SESSIONS * VISITS).unwrap();
+    for browser in &browsers {
+        assert_eq!(browser.read(&two).await.unwrap(), Some(each));
+    }
+    let undone = [batcher, other].map(|batcher| batcher.statistics().connections.undone);
+    assert!(undone.iter().sum::<u64>() > 0, "nothing was undone");
+    assert!(server.log().contains("could not serialize access"));
+}

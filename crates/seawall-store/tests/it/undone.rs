@@ -1,0 +1,53 @@
+//! A batch that PostgreSQL undoes to end a deadlock is sent again.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_store::{Commit, CommitOutcome, Timestamp};
+use seawall_testing::TestPostgres;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::support::{create, key, open};
+
+/// Takes the second row, waits until the batch that has the first one wants it, and then wants the
+/// first. The batch is the one to notice that: this transaction does not look for long.
+const OTHER_WAY_ROUND: &str = "BEGIN; SET LOCAL deadlock_timeout = '60s'; \
+    SELECT FROM jettysessions WHERE sessionid = 'b' FOR UPDATE; \
+    DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP \
+    PERFORM pg_sleep(0.01); END LOOP; END $$; \
+    SELECT FROM jettysessions WHERE sessionid = 'a' FOR UPDATE; COMMIT";
+
+const IS_LOCKED: &str = "SELECT count(*) FROM pg_locks JOIN pg_class ON relation = pg_class.oid \
+    WHERE relname = 'jettysessions' AND mode = 'RowShareLock'";
+
+async fn query(server: &Arc<TestPostgres>, statement: &'static str) -> String {
+    let server = server.clone();
+    spawn_blocking(move || server.query(statement))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_deadlock_is_not_seen() {
+    let server = Arc::new(TestPostgres::start());
+    let store = open(&server.url()).await;
+    store.commit(&[create("a"), create("b")]).await.unwrap();
+    let other = tokio::spawn({
+        let server = server.clone();
+        async move { query(&server, OTHER_WAY_ROUND).await }
+    });
+    let locked = async { while query(&server, IS_LOCKED).await == "0" {} };
+    timeout(Duration::from_secs(30), locked).await.unwrap();
+    let touch = |id: &str| Commit::Touch {
+        key: key(id),
+        last_access: Timestamp::from_millis(1_790_000_005_000),
+    };
+    let outcomes = store.commit(&[touch("a"), touch("b")]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Done; 2]);
+    other.await.unwrap();
+    assert!(
+        server.log().contains("deadlock detected"),
+        "{}",
+        server.log()
+    );
+    assert_eq!(store.connections().undone, 1);
+}
