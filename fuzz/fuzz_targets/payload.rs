@@ -41,22 +41,24 @@ fuzz_target!(|bytes: &[u8]| {
         last_node: "".into(),
         writers: contents.writers,
         attributes: contents.attributes,
+        notes: contents.notes,
     };
     // A NaN is not equal to itself; its bytes are.
-    let in_clear = |attributes: Attributes| {
+    let in_clear = |attributes: Attributes, notes: Attributes| {
         let record = SessionRecord {
             attributes,
+            notes,
             ..record.clone()
         };
         plain.encode(&key, &record)
     };
-    let expected = in_clear(record.attributes.clone());
+    let expected = in_clear(record.attributes.clone(), record.notes.clone());
     for codec in &*CODECS {
         let payload = codec.encode(&key, &record);
         let again = plain
             .decode(&key, &payload)
             .expect("what was written can be read");
         assert_eq!(again.writers, record.writers);
-        assert_eq!(in_clear(again.attributes), expected);
+        assert_eq!(in_clear(again.attributes, again.notes), expected);
     }
 });

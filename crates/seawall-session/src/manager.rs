@@ -295,6 +295,7 @@ impl SessionManager {
             last_node: settings.node.clone(),
             writers: Writers::new(),
             attributes: Attributes::new(),
+            notes: Attributes::new(),
         }
     }
 

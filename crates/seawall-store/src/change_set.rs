@@ -40,8 +40,9 @@ impl ChangeSet {
         self.changes.push(Change::Remove(name.into()));
     }
 
-    /// Changes how long the session may lie unused; `None` for ever.
+    /// Changes how long the session may lie unused; `None` or nothing for ever.
     pub fn set_idle_timeout(&mut self, idle_timeout: Option<Duration>) {
+        let idle_timeout = idle_timeout.filter(|timeout| !timeout.is_zero());
         self.changes.push(Change::IdleTimeout(idle_timeout));
     }
 
@@ -96,6 +97,7 @@ mod tests {
             last_node: "node1".into(),
             writers: crate::Writers::new(),
             attributes: Attributes::new(),
+            notes: Attributes::new(),
         }
     }
 

@@ -108,6 +108,7 @@ fn record(version: i64) -> SessionRecord {
         last_node: "node1".into(),
         writers: Writers::from([("node0".into(), Version::from_i64(3))]),
         attributes: Attributes::from([("count".into(), Value::I64(version))]),
+        notes: Attributes::new(),
     }
 }
 

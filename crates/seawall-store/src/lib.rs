@@ -29,6 +29,7 @@ pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 pub mod notices;
+pub mod notes;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
@@ -50,6 +51,7 @@ pub use codec::{Codec, KeyError, KeyRing, UnreadableCounts};
 pub use key::SessionKey;
 pub use limits::ServerLimits;
 pub use notices::{Notice, NoticeSender, Notices};
+pub use notes::Device;
 pub use record::{Attributes, SessionRecord, Version, Writers};
 pub use statistics::StoreStatistics;
 pub use store::{

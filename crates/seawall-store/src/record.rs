@@ -64,6 +64,9 @@ pub struct SessionRecord {
     pub writers: Writers,
     /// What the application keeps in the session.
     pub attributes: Attributes,
+    /// What Seawall itself keeps in the session, by name; empty unless a setting asks for it. See
+    /// the accessors in `notes.rs`.
+    pub notes: Attributes,
 }
 
 /// The last version that each node wrote, of nodes that are not the last to write.

@@ -194,6 +194,7 @@ fn record(version: i64) -> Arc<SessionRecord> {
         last_node: "node1".into(),
         writers: crate::Writers::new(),
         attributes: crate::Attributes::new(),
+        notes: crate::Attributes::new(),
     })
 }
 

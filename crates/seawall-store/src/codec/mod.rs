@@ -1,9 +1,9 @@
 //! How attributes become the bytes of the `map` column, the *payload*, and come back.
 //!
 //! The first byte of a payload is its format. A payload may stand inside another one: what is
-//! encrypted is a compressed or a native payload, what is compressed is a native one. Readers take
-//! all of them, whatever they write themselves, so that compression and encryption can be switched
-//! on and off while nodes run. No bytes at all are a session without attributes.
+//! encrypted is a compressed or a native payload, what is compressed is a native one (format 1 or
+//! 4). Readers take all of them, whatever they write themselves, so that compression and encryption
+//! can be switched on and off while nodes run. No bytes at all are a session without attributes.
 //!
 //! Numbers are little-endian. MessagePack: <https://github.com/msgpack/msgpack/blob/master/spec.md>.
 //!
@@ -35,7 +35,7 @@
 //! | 1 | how long the key's id is: 1 to 32 |
 //! | 1 to 32 | the key's id, in ASCII |
 //! | 24 | the nonce, random |
-//! | the rest but 16 | a payload of format 1 or 2, encrypted with XChaCha20-Poly1305, [draft-irtf-cfrg-xchacha-03](https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03) |
+//! | the rest but 16 | a payload of format 1, 2 or 4, encrypted with XChaCha20-Poly1305, [draft-irtf-cfrg-xchacha-03](https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03) |
 //! | 16 | the tag |
 //!
 //! The associated data are the bytes before the nonce, and then the stored session id, the context
@@ -43,6 +43,11 @@
 //! of another session does not open. The nonce is 24 bytes long because that many can be drawn at
 //! random for ever; the 12 bytes of AES-GCM are good for 2³² commits with one key, which a busy
 //! cluster makes in days.
+//!
+//! **Format 4, native with notes**
+//!
+//! As format 1, and after the attributes a map of what Seawall itself keeps in the session, built like
+//! theirs (see `notes.rs`). A session without notes is written in format 1.
 
 mod compression;
 mod encryption;
@@ -94,6 +99,8 @@ pub struct Contents {
     pub writers: Writers,
     /// What the application keeps in the session.
     pub attributes: Attributes,
+    /// What Seawall itself keeps in it.
+    pub notes: Attributes,
 }
 
 /// Writes and reads payloads, and counts what it cannot read. Cheap to clone; clones count together.

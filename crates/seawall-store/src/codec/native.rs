@@ -1,4 +1,4 @@
-//! Format 1: the attributes themselves, and who wrote them. The layout is in [`super`].
+//! Formats 1 and 4: the attributes themselves, and who wrote them. The layout is in [`super`].
 
 use std::{collections::btree_map::Entry, io::Cursor, sync::Arc};
 
@@ -6,37 +6,46 @@ use rmp::{decode, encode};
 
 use super::{Contents, DecodeError, value};
 use crate::{
-    record::{SessionRecord, Version},
+    record::{Attributes, SessionRecord, Version},
     value::Value,
 };
 
-/// The format byte.
+/// The format byte, without notes and with them.
 pub(super) const FORMAT: u8 = 1;
+pub(super) const NOTED_FORMAT: u8 = 4;
 
 /// A session's payload.
 pub(super) fn encode(record: &SessionRecord) -> Vec<u8> {
     let (writers, attributes) = (&record.writers, &record.attributes);
     let mut bytes = Vec::with_capacity(16 + attributes.len() * 32);
-    bytes.push(FORMAT);
+    let is_noted = !record.notes.is_empty();
+    bytes.push(if is_noted { NOTED_FORMAT } else { FORMAT });
     let count = u32::try_from(writers.len()).expect("few writers are remembered");
     encode::write_map_len(&mut bytes, count).expect(VEC);
     for (node, version) in writers {
         encode::write_str(&mut bytes, node).expect(VEC);
         encode::write_sint(&mut bytes, version.as_i64()).expect(VEC);
     }
-    let count = u32::try_from(attributes.len()).expect("a session has fewer than 2^32 attributes");
-    encode::write_map_len(&mut bytes, count).expect(VEC);
-    for (name, value) in attributes {
-        encode::write_str(&mut bytes, name).expect(VEC);
+    write_values(&mut bytes, attributes);
+    if is_noted {
+        write_values(&mut bytes, &record.notes);
+    }
+    bytes
+}
+
+fn write_values(bytes: &mut Vec<u8>, values: &Attributes) {
+    let count = u32::try_from(values.len()).expect("a session has fewer than 2^32 attributes");
+    encode::write_map_len(bytes, count).expect(VEC);
+    for (name, value) in values {
+        encode::write_str(bytes, name).expect(VEC);
         match value {
-            Value::Opaque(raw) => encode::write_bin(&mut bytes, raw).expect(VEC),
+            Value::Opaque(raw) => encode::write_bin(bytes, raw).expect(VEC),
             value => {
                 let encoded = rmp_serde::to_vec(value).expect("a value has only plain parts");
-                encode::write_bin(&mut bytes, &encoded).expect(VEC);
+                encode::write_bin(bytes, &encoded).expect(VEC);
             }
         }
     }
-    bytes
 }
 
 const VEC: &str = "writing to a Vec cannot fail";
@@ -47,11 +56,12 @@ const VEC: &str = "writing to a Vec cannot fail";
 /// [`DecodeError`] when the frame is damaged or of an unknown format. A damaged *value* is no
 /// error: it becomes [`Value::Opaque`].
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
-    match bytes.first() {
+    let is_noted = match bytes.first() {
         None => return Ok(Contents::default()),
-        Some(&FORMAT) => {}
+        Some(&FORMAT) => false,
+        Some(&NOTED_FORMAT) => true,
         Some(&format) => return Err(DecodeError::Format(format)),
-    }
+    };
     let mut reader = Reader {
         cursor: Cursor::new(bytes),
     };
@@ -61,16 +71,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
         let node = reader.text()?;
         contents.writers.insert(node, reader.version()?);
     }
-    for _ in 0..reader.map_len()? {
-        let name = reader.text()?;
-        let raw = reader.bin()?;
-        // Of two attributes of one name one would be lost when the session is saved.
-        match contents.attributes.entry(name) {
-            Entry::Occupied(_) => return Err(reader.damaged()),
-            Entry::Vacant(free) => {
-                free.insert(value::read(raw).unwrap_or_else(|| Value::Opaque(raw.into())));
-            }
-        }
+    contents.attributes = reader.values()?;
+    if is_noted {
+        contents.notes = reader.values()?;
     }
     if reader.position() == bytes.len() {
         Ok(contents)
@@ -107,6 +110,22 @@ impl<'a> Reader<'a> {
     fn version(&mut self) -> Result<Version, DecodeError> {
         let version = decode::read_int(&mut self.cursor).map_err(|_| self.damaged())?;
         Ok(Version::from_i64(version))
+    }
+
+    fn values(&mut self) -> Result<Attributes, DecodeError> {
+        let mut values = Attributes::new();
+        for _ in 0..self.map_len()? {
+            let name = self.text()?;
+            let raw = self.bin()?;
+            // Of two values of one name one would be lost when the session is saved.
+            match values.entry(name) {
+                Entry::Occupied(_) => return Err(self.damaged()),
+                Entry::Vacant(free) => {
+                    free.insert(value::read(raw).unwrap_or_else(|| Value::Opaque(raw.into())));
+                }
+            }
+        }
+        Ok(values)
     }
 
     fn bin(&mut self) -> Result<&'a [u8], DecodeError> {

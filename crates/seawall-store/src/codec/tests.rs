@@ -32,6 +32,7 @@ fn record(writers: Writers, attributes: Attributes) -> SessionRecord {
         last_node: "node1".into(),
         writers,
         attributes,
+        notes: Attributes::new(),
     }
 }
 
@@ -89,13 +90,16 @@ fn values() -> impl Strategy<Value = Value> {
 fn records() -> impl Strategy<Value = SessionRecord> {
     let attributes = proptest::collection::btree_map(".{0,20}", values(), 0..8);
     let nodes = proptest::collection::btree_map("[a-z]{1,9}", any::<i64>(), 0..4);
-    (attributes, nodes).prop_map(|(attributes, nodes)| {
+    let notes = proptest::collection::btree_map("[a-z]{1,9}", values(), 0..3);
+    (attributes, nodes, notes).prop_map(|(attributes, nodes, notes)| {
         let writer = |(node, version): (String, i64)| (node.into(), Version::from_i64(version));
         let attribute = |(name, value): (String, Value)| (name.into(), value);
-        record(
-            nodes.into_iter().map(writer).collect(),
-            attributes.into_iter().map(attribute).collect(),
-        )
+        let [attributes, notes] =
+            [attributes, notes].map(|values| values.into_iter().map(attribute).collect());
+        SessionRecord {
+            notes,
+            ..record(nodes.into_iter().map(writer).collect(), attributes)
+        }
     })
 }
 
@@ -113,6 +117,7 @@ proptest! {
             let contents = codec.decode(&key(&id), &payload).unwrap();
             prop_assert_eq!(&contents.writers, &record.writers);
             prop_assert_eq!(&contents.attributes, &record.attributes);
+            prop_assert_eq!(&contents.notes, &record.notes);
             prop_assert_eq!(codec.unreadable(), UnreadableCounts::default());
         }
     }
@@ -121,7 +126,7 @@ proptest! {
     /// for each node that wrote, and 85 in all.
     #[test]
     fn a_payload_is_no_larger_than_its_parts(record in records()) {
-        let attributes = record.attributes.iter();
+        let attributes = record.attributes.iter().chain(&record.notes);
         let parts: usize = attributes.map(|(name, value)| name.len() + value.size() + 10).sum();
         for codec in codecs() {
             let written = codec.encode(&key("a"), &record).len();
@@ -133,7 +138,8 @@ proptest! {
     fn any_bytes_decode_or_fail_cleanly(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let codec = codec(&[("k", 1)]);
         let _ = codec.decode(&key("a"), &bytes);
-        for format in [native::FORMAT, compression::FORMAT, encryption::FORMAT] {
+        let formats = [native::FORMAT, native::NOTED_FORMAT, compression::FORMAT, encryption::FORMAT];
+        for format in formats {
             if let Some(first) = bytes.first_mut() {
                 *first = format;
             }

@@ -1,7 +1,10 @@
 //! Each kind of commit, and each of its outcomes.
 
 use super::*;
-use crate::CommitOutcome::{Conflict, Done, Exists, Missing};
+use crate::{
+    CommitOutcome::{Conflict, Done, Exists, Missing},
+    Device, notes,
+};
 
 pub(super) async fn run(report: &mut Report, store: &dyn SessionStore) {
     check!(report, creating_and_reading(store));
@@ -289,10 +292,12 @@ async fn values_come_back(store: &dyn SessionStore) {
     for attributes in [Attributes::new(), attributes] {
         let deadline = Some(START.plus(10 * IDLE));
         let principal = Some("user:42".into());
+        let notes = attributes.clone();
         let full = SessionRecord {
             attributes,
             deadline,
             principal,
+            notes,
             ..record(5)
         };
         assert_eq!(commit(store, create("values", full.clone())).await, Done);
@@ -303,6 +308,16 @@ async fn values_come_back(store: &dyn SessionStore) {
             .expect("the store answers");
         assert_eq!(mine.len(), 1, "sessions are found by principal");
         assert_eq!(mine[0].key, key("values"));
+        let device = Device::new(Some("Lynx"), "2001:db8::1".parse().ok());
+        let mut used = SessionRecord {
+            version: Version::from_i64(6),
+            ..full.clone()
+        };
+        used.set_device(&device);
+        assert_eq!(commit(store, update("values", 5, used)).await, Done);
+        let devices = notes::devices(store, &mine).await;
+        let devices = devices.expect("the store answers");
+        assert_eq!(devices, [Some(device)], "sessions are listed with devices");
         commit(store, delete("values")).await;
     }
 }

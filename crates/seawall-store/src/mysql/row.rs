@@ -156,6 +156,7 @@ fn with(record: SessionRecord, contents: Contents) -> SessionRecord {
     SessionRecord {
         writers: contents.writers,
         attributes: contents.attributes,
+        notes: contents.notes,
         ..record
     }
 }
@@ -277,6 +278,7 @@ impl Columns {
             origin: self.next::<String>()?.map(Arc::from),
             writers: Writers::new(),
             attributes: Attributes::new(),
+            notes: Attributes::new(),
         })
     }
 }

@@ -79,6 +79,7 @@ fn record(row: &Row, contents: Contents) -> Result<SessionRecord, Failure> {
         last_node: text(row, "lastnode")?,
         writers: contents.writers,
         attributes: contents.attributes,
+        notes: contents.notes,
     })
 }
 

@@ -176,6 +176,7 @@ fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Failu
         last_node: text(node)?.into(),
         writers: contents.writers,
         attributes: contents.attributes,
+        notes: contents.notes,
     })
 }
 

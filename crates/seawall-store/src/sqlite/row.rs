@@ -63,6 +63,7 @@ pub(super) fn record(
         last_node: columns.last_node,
         writers: contents.writers,
         attributes: contents.attributes,
+        notes: contents.notes,
     })
 }
 

@@ -29,6 +29,7 @@ fn create(id: &str) -> Commit {
         last_node: "node1".into(),
         writers: crate::Writers::new(),
         attributes: Attributes::new(),
+        notes: Attributes::new(),
     };
     Commit::Create {
         key: key(id),

@@ -68,6 +68,7 @@ pub(crate) fn create(id: &str) -> Commit {
         last_node: "node1".into(),
         writers: seawall_store::Writers::new(),
         attributes: Attributes::new(),
+        notes: Attributes::new(),
     };
     Commit::Create {
         key: key(id),

@@ -28,6 +28,7 @@ async fn make_session(store: &dyn SessionStore, ago: Duration) -> SessionId {
         last_node: "node1".into(),
         writers: Writers::new(),
         attributes: Attributes::from([("pin".into(), "hush".into())]),
+        notes: Attributes::new(),
     };
     let key = SessionKey {
         id: id.stored(),

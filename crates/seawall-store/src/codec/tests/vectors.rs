@@ -60,6 +60,19 @@ fn format_1_stays_as_it_is() {
     assert_eq!(contents.writers, sample().writers);
 }
 
+/// As format 1 but for the first byte, and the notes behind it.
+#[test]
+fn format_4_stays_as_it_is() {
+    let mut noted = sample();
+    noted.set_issued_at(Timestamp::from_millis(7));
+    let expected = format!("04{}81a96973737565645f6174c40107", &NATIVE[2..]);
+    assert_eq!(hex(&native::encode(&noted)), expected);
+    let codec = Codec::default();
+    let contents = codec.decode(&key("a"), &bytes(&expected)).unwrap();
+    assert_eq!(contents.notes, noted.notes);
+    assert_eq!(contents.attributes, sample().attributes);
+}
+
 /// What the library makes of it may change; what it once made must be read.
 #[test]
 fn format_2_is_read_as_ever() {
