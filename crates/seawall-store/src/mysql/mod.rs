@@ -12,6 +12,8 @@ mod error;
 mod row;
 mod schema;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

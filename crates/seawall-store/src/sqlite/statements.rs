@@ -77,6 +77,21 @@ impl Statements {
         }
     }
 
+    /// The statements, each with the index that it must go by.
+    #[cfg(test)]
+    pub(super) fn indexed(&self) -> [(&str, &'static str); 7] {
+        const KEY: &str = "sqlite_autoindex_JettySessions_1";
+        [
+            (&self.read, KEY),
+            (&self.times, KEY),
+            (&self.update, KEY),
+            (&self.touch, KEY),
+            (&self.delete, KEY),
+            (self.delete_moved, "JettySessions_origin"),
+            (&self.list, "JettySessions_principal"),
+        ]
+    }
+
     /// Reads one session.
     pub(super) fn read(
         &self,

@@ -28,9 +28,10 @@ impl Sweep {
             bucketed: format!(
                 "{select} WHERE expirybucket <= ?1 AND expiryTime > 0 AND expiryTime <= ?2 LIMIT ?3"
             ),
-            // Rows that a writer without buckets left; they have an index of their own.
+            // Rows that a writer without buckets left; they have an index of their own. SQLite
+            // would rather look through all rows without a bucket, with the immortal sessions.
             bucketless: format!(
-                "{select} WHERE expirybucket IS NULL AND expiryTime > 0 \
+                "{select} INDEXED BY JettySessions_no_bucket WHERE expirybucket IS NULL AND expiryTime > 0 \
                  AND ?1 IS NOT NULL AND expiryTime <= ?2 LIMIT ?3"
             ),
         }
@@ -93,4 +94,41 @@ fn correct_buckets(connection: &Connection, now: i64, limit: usize) -> rusqlite:
 
 fn column(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{schema, statements::Statements};
+
+    /// What SQLite does for a statement, in its words.
+    fn plan(connection: &Connection, statement: &str) -> String {
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
+        let mut explain = connection.prepare(&explain).unwrap();
+        let parameters = vec![rusqlite::types::Null; explain.parameter_count()];
+        let steps = explain
+            .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))
+            .unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        steps.join("\n")
+    }
+
+    #[test]
+    fn every_statement_goes_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = "sqlite".into();
+        let path = schema::prepare_file(&store, &folder.path().join("sessions.db")).unwrap();
+        let connection = schema::connect(&store, &path).unwrap();
+        let (sweep, statements) = (Sweep::new(), Statements::new());
+        let swept = [
+            (&*sweep.bucketed, "JettySessions_expirybucket"),
+            (&*sweep.bucketless, "JettySessions_no_bucket"),
+            (STRAYS, "JettySessions_expirybucket"),
+        ];
+        for (statement, index) in swept.into_iter().chain(statements.indexed()) {
+            let plan = plan(&connection, statement);
+            let is_by_index = plan.contains(&format!("USING INDEX {index}"));
+            assert!(is_by_index && !plan.contains("SCAN"), "{statement}\n{plan}");
+        }
+    }
 }

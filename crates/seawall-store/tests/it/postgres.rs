@@ -185,6 +185,34 @@ async fn a_commit_that_the_database_refuses_harms_no_other() {
     assert!(matches!(bad, Err(StoreError::Rejected { .. })), "{bad:?}");
 }
 
+/// The plans are also checked when a node connects, on whatever table there is then.
+#[tokio::test]
+async fn a_sweep_goes_by_its_index() {
+    let server = TestPostgres::start();
+    let store = open(&server.url()).await;
+    let early = Timestamp::from_millis(1);
+    assert_eq!(store.claim_expired(early, 500).await.unwrap().len(), 0);
+    server.query(
+        "INSERT INTO jettysessions (sessionid, contextpath, virtualhost, accesstime, \
+         lastsavedtime, expirytime, maxinterval, expirybucket) SELECT 's' || n, '_', 'h', n, 1, \
+         n * 300000, 60000, n * 300000 FROM generate_series(1::bigint, 20000) AS n",
+    );
+    server.query("ANALYZE jettysessions");
+    let scanned = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'jettysessions'";
+    let by_index = "SELECT idx_scan FROM pg_stat_user_indexes \
+                    WHERE indexrelname = 'jettysessions_expirybucket' AND idx_tup_read >= 10";
+    let now = Timestamp::from_millis(10 * 300_000);
+    assert_eq!(store.claim_expired(now, 500).await.unwrap().len(), 10);
+    assert_eq!(store.claim_expired(now, 500).await.unwrap().len(), 0);
+    drop(store);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while server.query(by_index).is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "no statistics");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.query(scanned), "0", "a sweep read the table");
+}
+
 #[tokio::test]
 async fn a_missing_index_is_noticed_before_it_costs_anything() {
     let server = TestPostgres::start();
