@@ -189,9 +189,9 @@ impl<'a> Draft<'a> {
         self.record.idle_timeout
     }
 
-    /// Changes how long the session may lie unused; `None` for ever.
+    /// Changes how long the session may lie unused; `None` or nothing for ever.
     pub fn set_idle_timeout(&mut self, idle_timeout: Option<Duration>) {
-        self.change().idle_timeout = idle_timeout;
+        self.change().idle_timeout = idle_timeout.filter(|timeout| !timeout.is_zero());
     }
 
     /// Whose session it is.

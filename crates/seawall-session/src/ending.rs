@@ -62,21 +62,16 @@ impl SessionManager {
             let Some(rotation) = cached.begin_rotation() else {
                 continue;
             };
-            match self.rename(&cached.key, &rotation.record).await? {
+            let renaming = self.rename(&cached.key, &rotation.record, SessionId::generate());
+            match renaming.await? {
                 (CommitOutcome::Done, successor) => {
-                    // Before anybody can commit under the new id: events come in order.
-                    let from = &cached.key;
-                    self.tell(&successor.key, &SessionEvent::Rotated { from });
-                    self.inner.counters.rotated.increment();
-                    self.inner.cache.insert(&successor);
-                    cached.end(Some(successor.clone()));
-                    self.forget(&cached);
+                    self.moved(&cached, successor.clone());
                     return Ok(Some(successor));
                 }
+                // It has ended, or another node has renewed its id: looking again tells.
                 (CommitOutcome::Missing, _) => {
                     cached.end(None);
                     self.forget(&cached);
-                    return Ok(None);
                 }
                 // Another node wrote in between: look again.
                 _ => {}
@@ -87,18 +82,32 @@ impl SessionManager {
         })
     }
 
+    /// The store has the session under its new id; so has this node from now on.
+    pub(crate) fn moved(&self, cached: &Arc<Cached>, successor: Arc<Cached>) {
+        // Before anybody can commit under the new id: events come in order.
+        let from = &cached.key;
+        self.tell(&successor.key, &SessionEvent::Rotated { from });
+        self.inner.counters.rotated.increment();
+        self.inner.cache.insert(&successor);
+        cached.end(Some(successor));
+        self.forget(cached);
+    }
+
     fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
         self.inner.shared.listeners.tell(session, event);
     }
 
-    async fn rename(
+    pub(crate) async fn rename(
         &self,
         key: &SessionKey,
         record: &Arc<SessionRecord>,
+        id: SessionId,
     ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
-        let id = SessionId::generate();
         let now = self.inner.shared.clock.now();
         let mut renamed = (**record).clone().written_by(&self.settings().node, now);
+        if self.settings().renewal_timeout.is_some() {
+            renamed.set_issued_at(now);
+        }
         renamed.origin.get_or_insert_with(|| key.id.clone());
         let commit = Commit::Rename {
             key: key.clone(),

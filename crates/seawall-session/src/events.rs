@@ -8,6 +8,8 @@ use std::{
 
 use seawall_store::{SessionKey, SessionRecord, Value};
 
+use crate::compartment::of_application;
+
 /// Something that happened to a session, after it was committed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SessionEvent<'a> {
@@ -48,6 +50,9 @@ pub enum SessionEvent<'a> {
 /// Each event is told once in the cluster, on the node that did it (for an expiry: the node that
 /// claimed it), after it is durable. The events of one session that happen on one node come in
 /// order. A node that crashes may not tell the last of its events.
+///
+/// Of a session that applications share, the events of attributes have the key and the names of
+/// their application; the others are told once, with the context `*`.
 pub trait SessionListener: fmt::Debug + Send + Sync + 'static {
     /// Is told. Commits of all sessions wait for this: leave what takes time to a task.
     fn on_event(&self, session: &SessionKey, event: &SessionEvent<'_>);
@@ -88,21 +93,32 @@ impl Listeners {
         if before.is_none() {
             self.tell(session, &SessionEvent::Created);
         }
+        let tell = |name: &Arc<str>, tell: &dyn Fn(&SessionKey, &Arc<str>)| {
+            // Of a shared session each application has its own attributes.
+            match of_application(session, name) {
+                Some((session, name)) => tell(&session, &name),
+                None => tell(session, name),
+            }
+        };
         let old = |name| before.and_then(|before| before.attributes.get(name));
         for (name, value) in &after.attributes {
             let replaced = old(name);
             if replaced != Some(value) {
-                let bound = SessionEvent::Bound {
-                    name,
-                    value,
-                    replaced,
-                };
-                self.tell(session, &bound);
+                tell(name, &|session, name| {
+                    let bound = SessionEvent::Bound {
+                        name,
+                        value,
+                        replaced,
+                    };
+                    self.tell(session, &bound);
+                });
             }
         }
         let gone = before.into_iter().flat_map(|before| &before.attributes);
         for (name, value) in gone.filter(|(name, _)| !after.attributes.contains_key(*name)) {
-            self.tell(session, &SessionEvent::Unbound { name, value });
+            tell(name, &|session, name| {
+                self.tell(session, &SessionEvent::Unbound { name, value });
+            });
         }
     }
 }

@@ -23,9 +23,25 @@ impl SessionId {
     /// When the operating system has no random numbers, which it says once and for all at boot.
     #[must_use]
     pub fn generate() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(Self::random_bytes()).into())
+    }
+
+    /// As much chance as an id has.
+    pub(crate) fn random_bytes() -> [u8; ID_BYTES] {
         let mut bytes = [0; ID_BYTES];
         getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
-        Self(URL_SAFE_NO_PAD.encode(bytes).into())
+        bytes
+    }
+
+    /// The id after this one when it is renewed, made from this one and from random bytes: whoever
+    /// knows only one of the two cannot make it.
+    pub(crate) fn successor(&self, bytes: &[u8]) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"seawall: the id after ")
+            .chain_update(self.0.as_bytes())
+            .chain_update(bytes)
+            .finalize();
+        Self(URL_SAFE_NO_PAD.encode(&digest[..ID_BYTES]).into())
     }
 
     /// The id that a client sent; `None` when it has not the form of an id.
@@ -89,6 +105,15 @@ mod tests {
         ] {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_successor_takes_both_the_id_and_the_bytes() {
+        let (id, other) = (SessionId::generate(), SessionId::generate());
+        let next = id.successor(b"bytes");
+        assert_eq!(SessionId::parse(next.as_str()), Some(next.clone()));
+        assert_eq!(id.successor(b"bytes"), next);
+        assert!(id.successor(b"other") != next && other.successor(b"bytes") != next);
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Request, Response, header::SET_COOKIE};
+use http::{
+    Request, Response,
+    header::{SET_COOKIE, USER_AGENT},
+};
+use seawall_store::Device;
 use tokio::sync::OnceCell;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -49,6 +54,12 @@ impl<S> Layer<S> for SessionLayer {
     }
 }
 
+/// Where a request came from, for [`SessionSettings::device_notes`](crate::SessionSettings). The
+/// layer cannot know which proxies to believe: an outer layer puts this into the request's
+/// extensions. Without it, no address is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
 /// The service that [`SessionLayer`] makes.
 #[derive(Debug, Clone)]
 pub struct SessionService<S> {
@@ -61,6 +72,7 @@ pub struct SessionService<S> {
 pub struct SessionHandle {
     manager: SessionManager,
     presented: Arc<[Presented]>,
+    device: Option<Arc<Device>>,
     session: Arc<OnceCell<Session>>,
 }
 
@@ -71,7 +83,7 @@ impl SessionHandle {
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn session(&self) -> Result<&Session, SessionError> {
         self.session
-            .get_or_try_init(|| Session::load(&self.manager, &self.presented))
+            .get_or_try_init(|| Session::load(&self.manager, &self.presented, self.device.as_ref()))
             .await
     }
 }
@@ -95,8 +107,10 @@ where
         let presented = Presented::all(request.headers(), &self.manager.settings().cookie.name);
         let session = Arc::new(OnceCell::new());
         let manager = self.manager.clone();
+        let device = device_of(&manager, &request);
         let handle = SessionHandle {
             manager,
+            device,
             presented: presented.into(),
             session: session.clone(),
         };
@@ -122,6 +136,20 @@ where
             Ok(response)
         })
     }
+}
+
+/// What the request says of its client, if that is to be noted.
+fn device_of<B>(manager: &SessionManager, request: &Request<B>) -> Option<Arc<Device>> {
+    if !manager.settings().device_notes {
+        return None;
+    }
+    let user_agent = request.headers().get(USER_AGENT);
+    let user_agent = user_agent.and_then(|value| value.to_str().ok());
+    let address = request.extensions().get::<ClientAddress>();
+    manager.noted(Some(Device::new(
+        user_agent,
+        address.map(|client| client.0),
+    )))
 }
 
 /// The response in place of one whose session could not be committed.

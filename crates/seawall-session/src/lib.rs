@@ -12,6 +12,7 @@
 
 mod cache;
 mod cached;
+mod compartment;
 pub mod cookie;
 mod draft;
 mod ending;
@@ -25,6 +26,7 @@ pub mod limits;
 mod manager;
 mod outage;
 mod principals;
+mod renewal;
 mod session;
 mod settings;
 mod statistics;
@@ -38,7 +40,7 @@ pub use draft::Draft;
 pub use error::SessionError;
 pub use events::{Listeners, SessionEvent, SessionListener};
 pub use id::SessionId;
-pub use layer::{SessionHandle, SessionLayer, SessionService};
+pub use layer::{ClientAddress, SessionHandle, SessionLayer, SessionService};
 pub use limits::{LimitExceeded, SessionLimits};
 pub use manager::{SessionManager, Visited};
 pub use outage::{UNVERIFIED, UNVERIFIED_HEADER};

@@ -7,13 +7,14 @@ use std::{
 
 use http::HeaderValue;
 use seawall_store::{
-    Attributes, Batcher, Clock, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp, Version,
-    Writers,
+    Attributes, Batcher, Clock, Device, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp,
+    Version, Writers,
 };
 
 use crate::{
     cache::{SessionCache, memory_of},
     cached::{Cached, Shared, Verdict},
+    compartment::Compartment,
     cookie::Presented,
     draft::{Draft, Intent},
     error::SessionError,
@@ -27,6 +28,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SessionManager {
     pub(crate) inner: Arc<Inner>,
+    /// The application's part of the sessions, when it shares them with others.
+    pub(crate) compartment: Option<Compartment>,
 }
 
 #[derive(Debug)]
@@ -76,8 +79,17 @@ pub(crate) enum Trust {
 pub(crate) struct Found {
     pub(crate) cached: Arc<Cached>,
     pub(crate) trust: Trust,
-    /// Whether the client's cookie names this node.
+    /// Whether the client's cookie is right: it names this node, and the id that the session has.
     pub(crate) suffix_is_ours: bool,
+    /// Who the client is, when that is to be noted.
+    pub(crate) device: Option<Arc<Device>>,
+}
+
+impl Found {
+    /// Whether the request went on with another copy: the session has another id now.
+    pub(crate) fn is_not(&self, cached: &Arc<Cached>) -> bool {
+        !Arc::ptr_eq(&self.cached, cached)
+    }
 }
 
 impl SessionManager {
@@ -100,18 +112,42 @@ impl SessionManager {
         };
         let inner = Inner {
             shared: Arc::new(shared),
-            context: settings.stored_context(),
+            context: settings.key_context(),
             cache: SessionCache::new(&settings),
             counters: Counters::default(),
             watches: Arc::default(),
             looking: OnceLock::new(),
             settings,
         };
+        let settings = &inner.settings;
+        let is_shared = settings.shared_id;
         let manager = Self {
+            compartment: is_shared.then(|| Compartment::new(&settings.stored_context())),
             inner: Arc::new(inner),
         };
         manager.listen_if_sticky();
         Ok(manager)
+    }
+
+    /// The sessions of another application that shares the ids of this one
+    /// ([`SessionSettings::shared_id`]), and this node's copies of them. All have the settings of the
+    /// first one, its context path too.
+    ///
+    /// # Errors
+    /// What is wrong, when they are not shared or the path is too long.
+    pub fn application(&self, context_path: &str) -> Result<Self, String> {
+        let settings = SessionSettings {
+            context_path: context_path.into(),
+            ..self.settings().clone()
+        };
+        settings.validate()?;
+        if !settings.shared_id {
+            return Err("session ids are not shared: set session.shared_id".to_owned());
+        }
+        Ok(Self {
+            inner: self.inner.clone(),
+            compartment: Some(Compartment::new(&settings.stored_context())),
+        })
     }
 
     /// How these sessions behave.
@@ -138,19 +174,34 @@ impl SessionManager {
     pub async fn visit<R>(
         &self,
         presented: &[Presented],
+        work: impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<Visited<R>, SessionError> {
+        self.visit_from(None, presented, work).await
+    }
+
+    /// As [`visit`](Self::visit), by a client that is known: what is known is noted in the session
+    /// if [`SessionSettings::device_notes`] says so.
+    ///
+    /// # Errors
+    /// As [`visit`](Self::visit).
+    pub async fn visit_from<R>(
+        &self,
+        device: Option<Device>,
+        presented: &[Presented],
         mut work: impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Visited<R>, SessionError> {
-        if let Some(found) = self.find(presented).await?
+        let device = self.noted(device);
+        if let Some(found) = self.find(presented, device.as_ref()).await?
             && let Some((value, fate, cached)) = self.work(found.clone(), &mut work).await?
         {
-            let reissue = !found.suffix_is_ours || !Arc::ptr_eq(&cached, &found.cached);
+            let reissue = !found.suffix_is_ours || found.is_not(&cached);
             return Ok(Visited {
                 value,
-                cookie: self.cookie_after(fate, reissue, &cached.id),
+                cookie: self.cookie_after(fate, reissue, &cached).await,
                 is_unverified: fate == Fate::Unverified,
             });
         }
-        let (value, created) = self.create(&mut work).await?;
+        let (value, created) = self.create(&mut work, device.as_ref()).await?;
         Ok(Visited {
             value,
             cookie: created.map(|cached| self.issue(&cached.id)),
@@ -158,11 +209,29 @@ impl SessionManager {
         })
     }
 
-    fn cookie_after(&self, fate: Fate, reissue: bool, id: &SessionId) -> Option<HeaderValue> {
-        match fate {
-            Fate::Ended => Some(self.settings().cookie.expire()),
-            Fate::Kept | Fate::Unverified => reissue.then(|| self.issue(id)),
+    async fn cookie_after(
+        &self,
+        fate: Fate,
+        reissue: bool,
+        cached: &Arc<Cached>,
+    ) -> Option<HeaderValue> {
+        if fate == Fate::Ended {
+            return Some(self.settings().cookie.expire());
         }
+        let renewed = match fate {
+            Fate::Unverified => None,
+            _ => self.renew_if_due(cached).await,
+        };
+        match renewed {
+            Some(renewed) => Some(self.issue(&renewed)),
+            None => reissue.then(|| self.issue(&cached.id)),
+        }
+    }
+
+    /// The device, if devices are to be noted.
+    pub(crate) fn noted(&self, device: Option<Device>) -> Option<Arc<Device>> {
+        let device = device.filter(|_| self.settings().device_notes);
+        device.map(Arc::new)
     }
 
     pub(crate) fn issue(&self, id: &SessionId) -> HeaderValue {
@@ -173,28 +242,42 @@ impl SessionManager {
     pub(crate) async fn find(
         &self,
         presented: &[Presented],
+        device: Option<&Arc<Device>>,
     ) -> Result<Option<Found>, SessionError> {
         for Presented { id, node } in presented {
-            let suffix_is_ours = node.as_ref() == Some(&self.settings().node);
-            let key = self.key(id);
-            if let Some(cached) = self.inner.cache.get(&key) {
-                self.inner.counters.hits.increment();
+            let found = match self.look_up(id).await? {
+                None => self.follow(id).await?,
+                found => found,
+            };
+            if let Some((cached, trust)) = found {
+                let suffix_is_ours = node.as_ref() == Some(&self.settings().node);
                 return Ok(Some(Found {
-                    cached,
-                    trust: Trust::Unverified,
-                    suffix_is_ours,
-                }));
-            }
-            self.inner.counters.misses.increment();
-            if let Some((cached, trust)) = self.load(key, id).await? {
-                return Ok(Some(Found {
+                    suffix_is_ours: suffix_is_ours && cached.id == *id,
                     cached,
                     trust,
-                    suffix_is_ours,
+                    device: device.cloned(),
                 }));
             }
         }
         Ok(None)
+    }
+
+    /// The session with this id, and how far the copy is to be trusted.
+    pub(crate) async fn look_up(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<(Arc<Cached>, Trust)>, SessionError> {
+        let key = self.key(id);
+        match self.inner.cache.get(&key) {
+            Some(cached) => {
+                self.inner.counters.hits.increment();
+                Ok(Some((cached, Trust::Unverified)))
+            }
+            None => {
+                self.inner.counters.misses.increment();
+                self.load(key, id).await
+            }
+        }
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> SessionKey {
@@ -257,6 +340,7 @@ impl SessionManager {
     pub(crate) async fn create<R>(
         &self,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
+        device: Option<&Arc<Device>>,
     ) -> Result<(R, Option<Arc<Cached>>), SessionError> {
         let id = SessionId::generate();
         let now = self.inner.shared.clock.now();
@@ -265,7 +349,8 @@ impl SessionManager {
         if draft.intent() != Intent::Commit {
             return Ok((value, None));
         }
-        let record = self.accessed(draft.into_record(), now);
+        let record = self.whole(&Attributes::new(), draft.into_record());
+        let record = self.accessed(record, now, device);
         let shared = self.inner.shared.clone();
         let cached = Cached::unborn(shared, self.key(&id), id, record.clone());
         let verdict = cached.change(&mut cached.lock(), record);
@@ -287,7 +372,7 @@ impl SessionManager {
             version: Version::default(),
             created_at: now,
             last_access: now,
-            idle_timeout: settings.idle_timeout,
+            idle_timeout: settings.idle_timeout.filter(|timeout| !timeout.is_zero()),
             expiry_slack: settings.touch_interval(settings.idle_timeout),
             deadline: settings.absolute_timeout.map(|timeout| now.plus(timeout)),
             principal: None,
@@ -299,13 +384,37 @@ impl SessionManager {
         }
     }
 
+    /// What the application sees of a session.
+    pub(crate) fn part(&self, whole: &Arc<SessionRecord>) -> Arc<SessionRecord> {
+        match &self.compartment {
+            Some(compartment) => compartment.part(whole),
+            None => whole.clone(),
+        }
+    }
+
+    /// A session, whose attributes were these before, with what the application made of its part.
+    pub(crate) fn whole(
+        &self,
+        before: &Attributes,
+        part: Arc<SessionRecord>,
+    ) -> Arc<SessionRecord> {
+        match &self.compartment {
+            Some(compartment) => compartment.whole(before, part),
+            None => part,
+        }
+    }
+
     /// The record with this access in it.
     pub(crate) fn accessed(
         &self,
         mut record: Arc<SessionRecord>,
         now: Timestamp,
+        device: Option<&Arc<Device>>,
     ) -> Arc<SessionRecord> {
         let changed = Arc::make_mut(&mut record);
+        if let Some(device) = device {
+            changed.set_device(device);
+        }
         changed.last_access = changed.last_access.max(now);
         changed.expiry_slack = self.settings().touch_interval(changed.idle_timeout);
         record

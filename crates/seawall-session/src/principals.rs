@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_store::{SessionKey, SessionSummary};
+use seawall_store::{Device, SessionKey, SessionSummary, notes};
 
 use crate::{
     error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
@@ -26,6 +26,20 @@ impl SessionManager {
         let now = self.inner.shared.clock.now();
         let store = self.inner.shared.batcher.store();
         Ok(store.list_by_principal(principal, now).await?)
+    }
+
+    /// What is known of the devices that use sessions of a list, in its order; nothing where no
+    /// device was noted ([`SessionSettings::device_notes`](crate::SessionSettings)). A device was
+    /// last seen at the session's last access.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] when the store does not answer.
+    pub async fn devices(
+        &self,
+        sessions: &[SessionSummary],
+    ) -> Result<Vec<Option<Device>>, SessionError> {
+        let store = self.inner.shared.batcher.store();
+        Ok(notes::devices(&**store, sessions).await?)
     }
 
     /// Ends a session of the list, on every node.

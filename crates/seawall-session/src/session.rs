@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use seawall_store::{ChangeSet, SessionKey, SessionRecord, Timestamp, Value, ValueError};
+use seawall_store::{ChangeSet, Device, SessionKey, SessionRecord, Timestamp, Value, ValueError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -43,6 +43,7 @@ pub struct Session {
 
 struct Inner {
     found: Option<Found>,
+    device: Option<Arc<Device>>,
     /// What the handler sees: the record as loaded, with its own changes.
     view: Arc<SessionRecord>,
     /// When the session was used before this request.
@@ -65,10 +66,12 @@ impl Session {
     pub(crate) async fn load(
         manager: &SessionManager,
         presented: &[Presented],
+        device: Option<&Arc<Device>>,
     ) -> Result<Self, SessionError> {
         let view = manager.blank_record();
         let mut inner = Inner {
             found: None,
+            device: device.cloned(),
             last_access: view.last_access,
             view: Arc::new(view),
             changes: ChangeSet::new(),
@@ -76,7 +79,7 @@ impl Session {
             watch: None,
             is_unverified: false,
         };
-        if let Some(found) = manager.find(presented).await? {
+        if let Some(found) = manager.find(presented, device).await? {
             inner.see(manager, found).await?;
         }
         Ok(Self {
@@ -171,7 +174,7 @@ impl Session {
         self.lock().change(|changes| changes.remove(name));
     }
 
-    /// Changes how long the session may lie unused; `None` for ever.
+    /// Changes how long the session may lie unused; `None` or nothing for ever.
     pub fn set_idle_timeout(&self, idle_timeout: Option<Duration>) {
         self.lock()
             .change(|changes| changes.set_idle_timeout(idle_timeout));
@@ -311,9 +314,10 @@ impl Session {
         &self,
         mut work: impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<R, SessionError> {
-        let (found, changes) = {
+        let (found, device, changes) = {
             let mut inner = self.lock();
-            (inner.found.clone(), std::mem::take(&mut inner.changes))
+            let changes = std::mem::take(&mut inner.changes);
+            (inner.found.clone(), inner.device.clone(), changes)
         };
         let mut view = None;
         let mut apply = |draft: &mut Draft<'_>| {
@@ -328,7 +332,7 @@ impl Session {
                 let (result, _, cached) = worked.ok_or(SessionError::Ended)?;
                 (result, Some(cached))
             }
-            None => self.manager.create(&mut apply).await?,
+            None => self.manager.create(&mut apply, device.as_ref()).await?,
         };
         let mut inner = self.lock();
         if let Some(view) = view {
@@ -343,6 +347,12 @@ impl Session {
     /// Commits what is left and says which cookie the response must carry.
     pub(crate) async fn finish(&self) -> Result<Option<HeaderValue>, SessionError> {
         self.save().await?;
+        let cached = self.lock().found.as_ref().map(|found| found.cached.clone());
+        if let Some(cached) = cached
+            && let Some(renewed) = self.manager.renew_if_due(&cached).await
+        {
+            self.lock().cookie = Some(self.manager.issue(&renewed));
+        }
         Ok(self.lock().cookie.take())
     }
 }
@@ -350,21 +360,21 @@ impl Session {
 impl Inner {
     /// Takes a first look at an existing session.
     async fn see(&mut self, manager: &SessionManager, found: Found) -> Result<(), SessionError> {
-        let suffix_is_ours = found.suffix_is_ours;
         let looked = manager
-            .work(found, &mut |draft| {
+            .work(found.clone(), &mut |draft| {
                 (draft.record().clone(), draft.last_access())
             })
             .await?;
         if let Some(((view, last_access), fate, cached)) = looked {
+            let reissue = !found.suffix_is_ours || found.is_not(&cached);
             self.view = view;
             self.last_access = last_access;
             self.is_unverified = fate == Fate::Unverified;
-            self.cookie = (!suffix_is_ours).then(|| manager.issue(&cached.id));
+            self.cookie = reissue.then(|| manager.issue(&cached.id));
             self.found = Some(Found {
                 cached,
                 trust: Trust::Unverified,
-                suffix_is_ours,
+                ..found
             });
         }
         Ok(())
@@ -384,6 +394,7 @@ impl Inner {
             cached,
             trust,
             suffix_is_ours: true,
+            device: self.device.clone(),
         });
     }
 

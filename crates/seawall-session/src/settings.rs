@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    cookie::CookieSettings, events::Listeners, limits::SessionLimits, principals::PrincipalLimit,
+    compartment::SHARED_CONTEXT, cookie::CookieSettings, events::Listeners, limits::SessionLimits,
+    principals::PrincipalLimit,
 };
 
 /// The longest that an access may stay untold to the store, by default.
@@ -43,10 +44,15 @@ pub struct SessionSettings {
     pub context_path: Arc<str>,
     /// The virtual host, `0.0.0.0` for any.
     pub virtual_host: Arc<str>,
-    /// How long a session may lie unused; `None` for ever.
+    /// How long a session may lie unused; `None` or nothing for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a session lasts however much it is used; `None` for ever.
     pub absolute_timeout: Option<Duration>,
+    /// How old an id gets before the session gets a new one by itself; `None` for any age. All
+    /// nodes must have the same.
+    pub renewal_timeout: Option<Duration>,
+    /// How long a request still finds its session by an id that was renewed.
+    pub renewal_grace: Duration,
     /// How often accesses are told to the store; `None` for a tenth of the idle timeout, at most
     /// 60 s.
     pub touch_interval: Option<Duration>,
@@ -66,7 +72,14 @@ pub struct SessionSettings {
     pub attempt_limit: u32,
     /// How many sessions a principal may have; `None` for any number.
     pub principal_limit: Option<PrincipalLimit>,
-    /// How much a session may hold.
+    /// Whether the user agent and the address of the client are noted in the session. They are
+    /// written with what is written anyway, and else once per touch interval, when they change.
+    pub device_notes: bool,
+    /// Whether the applications of a host share session ids, each with attributes of its own. What
+    /// else a session has, they share: timeouts, principal, end and rotation. The managers of one
+    /// node must come from each other ([`SessionManager::application`](crate::SessionManager)).
+    pub shared_id: bool,
+    /// How much a session may hold; of a shared one: each application's part of it.
     pub limits: SessionLimits,
     /// Who is told what happens to sessions.
     pub listeners: Listeners,
@@ -82,6 +95,8 @@ impl Default for SessionSettings {
             virtual_host: "0.0.0.0".into(),
             idle_timeout: Some(Duration::from_secs(30 * 60)),
             absolute_timeout: None,
+            renewal_timeout: None,
+            renewal_grace: Duration::from_secs(60),
             touch_interval: None,
             consistency: Consistency::default(),
             sticky_trust: Duration::from_secs(1),
@@ -90,6 +105,8 @@ impl Default for SessionSettings {
             on_outage: OnOutage::default(),
             attempt_limit: 1_000,
             principal_limit: None,
+            device_notes: false,
+            shared_id: false,
             listeners: Listeners::default(),
             limits: SessionLimits::default(),
             cookie: CookieSettings::default(),
@@ -122,6 +139,16 @@ impl SessionSettings {
         stored.into()
     }
 
+    /// The context that stands in the keys of sessions.
+    #[must_use]
+    pub fn key_context(&self) -> Arc<str> {
+        if self.shared_id {
+            SHARED_CONTEXT.into()
+        } else {
+            self.stored_context()
+        }
+    }
+
     /// Checks what would break keys or cookies.
     ///
     /// # Errors
@@ -140,6 +167,14 @@ impl SessionSettings {
         ] {
             if text.len() > 60 {
                 return Err(format!("{what} {text:?}: the session table takes 60 bytes"));
+            }
+        }
+        for (what, timeout) in [
+            ("absolute timeout", self.absolute_timeout),
+            ("renewal timeout", self.renewal_timeout),
+        ] {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Err(format!("{what}: every session would be too old at once"));
             }
         }
         self.cookie.validate()

@@ -8,7 +8,10 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::events::{Listeners, SessionEvent};
+use crate::{
+    events::{Listeners, SessionEvent},
+    renewal::MARK_CONTEXT,
+};
 
 /// The most sessions that one statement claims: a request may have to wait for it.
 const BATCH_LIMIT: usize = 200;
@@ -128,11 +131,13 @@ async fn sweep_with(
         let asked = Instant::now();
         let claimed = store.claim_expired(clock.now(), BATCH_LIMIT).await?;
         let took = asked.elapsed();
-        for Expired { key, record } in &claimed {
+        // A mark is no session: see renewal.rs.
+        let sessions = || claimed.iter().filter(|e| *e.key.context != *MARK_CONTEXT);
+        for Expired { key, record } in sessions() {
             let record = record.as_ref();
             listeners.tell(key, &SessionEvent::Expired { record });
         }
-        total += claimed.len() as u64;
+        total += sessions().count() as u64;
         if claimed.len() < BATCH_LIMIT {
             return Ok(total);
         }

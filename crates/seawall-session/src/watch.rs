@@ -220,7 +220,7 @@ impl SessionManager {
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn watch(&self, presented: &[Presented]) -> Result<Option<Watch>, SessionError> {
-        let found = self.find(presented).await?;
+        let found = self.find(presented, None).await?;
         Ok(found.map(|found| self.watch_cached(&found.cached, None)))
     }
 
@@ -316,7 +316,10 @@ impl Looker {
             Notice::Missed => self.watches.suspect_all(),
             Notice::Changed(sessions) => self.watches.suspect(sessions),
         }
-        let manager = self.manager.upgrade().map(|inner| SessionManager { inner });
+        let manager = self.manager.upgrade().map(|inner| SessionManager {
+            inner,
+            compartment: None,
+        });
         if let Some(manager) = manager.filter(SessionManager::is_sticky) {
             manager.distrust(notice);
         }

@@ -39,28 +39,24 @@ impl SessionManager {
         found: Found,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Option<Worked<R>>, SessionError> {
-        let Found {
-            mut cached,
-            mut trust,
-            suffix_is_ours,
-        } = found;
+        let mut found = found;
         for _ in 0..self.settings().attempt_limit {
-            match self.attempt(&cached, trust, suffix_is_ours, work).await? {
-                Attempt::Answered(value, fate) => return Ok(Some((value, fate, cached))),
+            match self.attempt(&found, work).await? {
+                Attempt::Answered(value, fate) => return Ok(Some((value, fate, found.cached))),
                 Attempt::Again => {
                     self.inner.counters.repeated.increment();
-                    trust = Trust::Unverified;
+                    found.trust = Trust::Unverified;
                 }
-                Attempt::Stale => {
-                    if !self.reload(&cached).await? {
+                Attempt::Stale if self.reload(&found.cached).await? => {
+                    found.trust = Trust::Trusted;
+                }
+                Attempt::Gone(Some(successor)) => found.cached = successor,
+                Attempt::Gone(None) | Attempt::Stale => {
+                    self.forget(&found.cached);
+                    let Some((renewed, trust)) = self.follow(&found.cached.id).await? else {
                         return Ok(None);
-                    }
-                    trust = Trust::Trusted;
-                }
-                Attempt::Gone(Some(successor)) => cached = successor,
-                Attempt::Gone(None) => {
-                    self.forget(&cached);
-                    return Ok(None);
+                    };
+                    (found.cached, found.trust) = (renewed, trust);
                 }
             }
         }
@@ -71,11 +67,10 @@ impl SessionManager {
 
     async fn attempt<R>(
         &self,
-        cached: &Arc<Cached>,
-        trust: Trust,
-        suffix_is_ours: bool,
+        found: &Found,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Attempt<R>, SessionError> {
+        let (cached, trust) = (&found.cached, found.trust);
         let now = self.inner.shared.clock.now();
         let limits = &self.settings().limits;
         let (value, next) = {
@@ -93,13 +88,14 @@ impl SessionManager {
                     Attempt::Stale
                 });
             }
-            let mut draft = Draft::existing(&cached.id, state.tip().clone(), limits)
+            let mut draft = Draft::existing(&cached.id, self.part(state.tip()), limits)
                 .used_at(state.last_access());
             let value = work(&mut draft);
             let next = match draft.intent() {
                 Intent::Invalidate => Next::Invalidate,
                 Intent::Commit => {
-                    let record = self.accessed(draft.into_record(), now);
+                    let record = self.whole(&state.tip().attributes, draft.into_record());
+                    let record = self.accessed(record, now, found.device.as_ref());
                     let memory = memory_of(&record);
                     Next::Commit(cached.change(&mut state, record), memory)
                 }
@@ -107,22 +103,23 @@ impl SessionManager {
                     epoch: state.epoch(),
                     version: state.committed_version(),
                     needed: trust == Trust::Unverified
-                        && !self.is_trusted(state.validated_at(), suffix_is_ours),
+                        && !self.is_trusted(state.validated_at(), found.suffix_is_ours),
                 },
                 // What the request saw is not committed yet.
                 Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip()),
             };
             (value, next)
         };
-        self.finish(cached, value, next).await
+        self.finish(found, value, next).await
     }
 
     async fn finish<R>(
         &self,
-        cached: &Arc<Cached>,
+        found: &Found,
         value: R,
         next: Next,
     ) -> Result<Attempt<R>, SessionError> {
+        let cached = &found.cached;
         Ok(match next {
             Next::Invalidate => {
                 self.invalidate(cached).await?;
@@ -140,13 +137,13 @@ impl SessionManager {
                 verdict => Attempt::after(verdict)?,
             },
             Next::Validate { needed: false, .. } => {
-                self.touch(cached).await?;
+                self.touch(found).await?;
                 Attempt::Answered(value, Fate::Kept)
             }
             Next::Validate { epoch, version, .. } => {
                 match self.validate(cached, epoch, version).await? {
                     Validity::Current => {
-                        self.touch(cached).await?;
+                        self.touch(found).await?;
                         Attempt::Answered(value, Fate::Kept)
                     }
                     Validity::Ended => Attempt::Gone(None),

@@ -28,8 +28,8 @@ mod listener;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
-pub mod notices;
 pub mod notes;
+pub mod notices;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod record;
@@ -50,8 +50,8 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use codec::{Codec, KeyError, KeyRing, UnreadableCounts};
 pub use key::SessionKey;
 pub use limits::ServerLimits;
-pub use notices::{Notice, NoticeSender, Notices};
 pub use notes::Device;
+pub use notices::{Notice, NoticeSender, Notices};
 pub use record::{Attributes, SessionRecord, Version, Writers};
 pub use statistics::StoreStatistics;
 pub use store::{

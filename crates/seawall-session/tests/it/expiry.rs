@@ -105,6 +105,7 @@ async fn an_immortal_session_stays() {
     let node1 = node(store.clone(), clock.clone(), immortal);
     let browser = Browser::default();
     browser.count(&node1).await.unwrap();
+    browser.read(&node1).await.unwrap();
     clock.advance(1_000_000 * MINUTE);
     assert_eq!(
         sweep(&*store, &*clock, &Listeners::default())
@@ -128,4 +129,70 @@ async fn a_thousand_reads_in_a_minute_cost_at_most_two_writes() {
     }
     let writes = store.commits.load(Ordering::SeqCst) - before;
     assert!(writes <= 2, "{writes} writes");
+}
+
+/// A read that tells the store of an access, and a sweep a long time later.
+async fn read_and_sweep(
+    store: &Watched,
+    clock: &seawall_store::ManualClock,
+    sessions: &seawall_session::SessionManager,
+    browser: &Browser,
+) -> u64 {
+    clock.advance(2 * MINUTE);
+    browser.read(sessions).await.unwrap();
+    clock.advance(100_000 * MINUTE);
+    sweep(store, clock, &Listeners::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_idle_timeout_is_for_ever_and_can_be_taken_back() {
+    let (store, clock) = (Watched::new(), clock());
+    let node1 = node(store.clone(), clock.clone(), settings("node1"));
+    for never in [None, Some(Duration::ZERO)] {
+        let browser = Browser::default();
+        browser.count(&node1).await.unwrap();
+        browser
+            .visit(&node1, |draft| draft.set_idle_timeout(never))
+            .await
+            .unwrap();
+        assert_eq!(read_and_sweep(&store, &clock, &node1, &browser).await, 0);
+        assert_eq!(browser.read(&node1).await.unwrap(), Some(1), "{never:?}");
+        browser
+            .visit(&node1, |draft| draft.set_idle_timeout(Some(MINUTE)))
+            .await
+            .unwrap();
+        assert_eq!(read_and_sweep(&store, &clock, &node1, &browser).await, 1);
+        assert_eq!(browser.read(&node1).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_absolute_timeout_counts_whatever_the_idle_timeout_is() {
+    let (store, clock) = (Watched::new(), clock());
+    let hour = SessionSettings {
+        absolute_timeout: Some(60 * MINUTE),
+        idle_timeout: Some(Duration::ZERO),
+        renewal_timeout: Some(20 * MINUTE),
+        ..settings("node1")
+    };
+    let node1 = node(store.clone(), clock.clone(), hour);
+    let browser = Browser::default();
+    browser.count(&node1).await.unwrap();
+    for _ in 0..59 {
+        clock.advance(MINUTE);
+        assert_eq!(
+            browser.read(&node1).await.unwrap(),
+            Some(1),
+            "a new id is no new life"
+        );
+        browser
+            .visit(&node1, |draft| draft.set_idle_timeout(None))
+            .await
+            .unwrap();
+    }
+    clock.advance(MINUTE);
+    let old = Browser::with_cookie(browser.cookie());
+    assert_eq!(old.read(&node1).await.unwrap(), None, "before any sweep");
+    let swept = sweep(&*store, &*clock, &Listeners::default()).await;
+    assert_eq!(swept.unwrap(), 1, "a mark of a renewal is no session");
 }

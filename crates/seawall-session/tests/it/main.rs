@@ -4,6 +4,7 @@
 mod at_rest;
 mod cache;
 mod checklist;
+mod devices;
 mod events;
 mod expiry;
 mod failover;
@@ -12,6 +13,8 @@ mod layer;
 mod outage;
 mod principals;
 mod promises;
+mod renewal;
+mod shared;
 mod simulation;
 mod support;
 mod undone;

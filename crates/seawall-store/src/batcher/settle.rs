@@ -31,10 +31,22 @@ pub(super) async fn settle(
                 }),
             }
         }
-        (Commit::Rename { key, new_id, .. }, CommitOutcome::Missing | CommitOutcome::Exists) => {
+        (
+            Commit::Rename {
+                key,
+                new_id,
+                record,
+                ..
+            },
+            CommitOutcome::Missing | CommitOutcome::Exists,
+        ) => {
             let renamed = key.with_id(new_id.clone());
-            let found = read(store, renamed).await? != ReadOutcome::Missing;
-            Ok(if found { CommitOutcome::Done } else { outcome })
+            Ok(match read(store, renamed).await? {
+                ReadOutcome::Missing => outcome,
+                // Two nodes that renew an id give it the same new one (see the session manager).
+                ReadOutcome::Found(row) if row.includes(record) == Some(false) => outcome,
+                _ => CommitOutcome::Done,
+            })
         }
         (_, outcome) => Ok(outcome),
     }

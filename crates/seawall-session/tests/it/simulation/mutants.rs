@@ -38,10 +38,12 @@ pub(crate) enum Mutant {
     LostSight,
     /// A session that was found once is found for ever.
     Mirage,
+    /// What leads from a renewed id to the new one gets lost.
+    LostMarks,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NoCompareAndSet,
         Self::NoValidation,
         Self::ForgottenUpdates,
@@ -53,6 +55,7 @@ impl Mutant {
         Self::ForgottenDeletions,
         Self::LostSight,
         Self::Mirage,
+        Self::LostMarks,
     ];
 }
 
@@ -114,6 +117,13 @@ impl MutantStore {
                 if outcome == CommitOutcome::Done =>
             {
                 self.put(key, row).await;
+            }
+            (Some(Mutant::LostMarks), Commit::Rename { key, .. }, Some(_)) => {
+                let mark = SessionKey {
+                    context: "~".into(),
+                    ..key.clone()
+                };
+                self.inner.commit(&[Commit::delete(mark)]).await.unwrap();
             }
             (Some(Mutant::ForgottenDeletions), Commit::Delete { key, .. }, Some(row)) => {
                 self.put(key, row).await;

@@ -61,6 +61,7 @@ pub(crate) struct World {
     store: Arc<MutantStore>,
     weather: Arc<Weather>,
     pub(crate) idle_timeout: Duration,
+    renewal_timeout: Option<Duration>,
     clocks: Vec<Arc<SkewedClock>>,
     nodes: Mutex<Vec<Arc<Node>>>,
     browsers: Vec<Mutex<BrowserState>>,
@@ -94,6 +95,7 @@ impl World {
             store: Arc::new(MutantStore::new(mutant, random.fork())),
             weather: Arc::new(weather),
             idle_timeout: Duration::from_secs([20, 1_800][random.below(2)]),
+            renewal_timeout: [None, Some(Duration::from_secs(5))][random.below(2)],
             clocks: (0..2 + random.below(2)).map(|_| clock(&random)).collect(),
             nodes: Mutex::default(),
             browsers: (0..BROWSERS).map(|_| Mutex::default()).collect(),
@@ -121,6 +123,9 @@ impl World {
         let settings = SessionSettings {
             node: format!("node{index}").into(),
             idle_timeout: Some(self.idle_timeout),
+            renewal_timeout: self.renewal_timeout,
+            // A client whose answer is lost may come back with the old id much later.
+            renewal_grace: Duration::from_secs(3_600),
             ..SessionSettings::default()
         };
         let linger = BatcherSettings {
