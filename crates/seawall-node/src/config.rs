@@ -6,6 +6,8 @@ use seawall_net::ServeLimits;
 use seawall_session::SessionSettings;
 use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
 
+use crate::client::TrustedProxies;
+
 /// How a node is set up.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -20,6 +22,10 @@ pub struct NodeConfig {
     pub webapps: Option<PathBuf>,
     /// How sessions behave. The context path and the cookie's path are set for each application.
     pub sessions: SessionSettings,
+    /// Hosts whose sessions are kept apart. All other hosts are one.
+    pub virtual_hosts: Vec<String>,
+    /// Whose word on a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Where the sessions are kept.
     pub store: Arc<dyn SessionStore>,
     /// How requests to the store are gathered, and how long they wait.
@@ -44,6 +50,8 @@ impl NodeConfig {
             workers: 1,
             webapps: None,
             sessions: SessionSettings::default(),
+            virtual_hosts: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             store,
             batcher: BatcherSettings::default(),
             sweep_interval: Duration::from_secs(60),

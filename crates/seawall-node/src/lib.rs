@@ -5,6 +5,7 @@
 //! `request`, `session` and `node`. Changes are picked up within a second. The application
 //! `session-test` is built in.
 
+mod client;
 mod config;
 mod health;
 mod metrics;
@@ -14,5 +15,6 @@ mod respond;
 mod service;
 mod webapp;
 
+pub use client::{Network, NetworkError, TrustedProxies};
 pub use config::NodeConfig;
 pub use node::{Node, NodeError};

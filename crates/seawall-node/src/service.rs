@@ -121,7 +121,10 @@ impl Server {
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             host: host.unwrap_or_default().to_owned(),
-            remote: peer.ip().to_string(),
+            remote: self
+                .config
+                .trusted_proxies
+                .client(peer.ip(), &parts.headers),
             params,
             headers: parts.headers,
         })

@@ -17,6 +17,8 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         workers: args.workers.unwrap_or_else(cores),
         socket: args.socket.clone(),
         webapps: settings.webapps.clone(),
+        virtual_hosts: settings.virtual_hosts,
+        trusted_proxies: settings.trusted_proxies,
         sessions: SessionSettings {
             node: args.name.as_str().into(),
             ..settings.session

@@ -5,8 +5,8 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use clap::{Args, Subcommand};
 use seawall_session::{Listeners, SessionId, SessionSettings, sweep};
 use seawall_store::{
-    Clock, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord, SessionStore,
-    SessionSummary, SystemClock, Timestamp,
+    Clock, Commit, CommitOutcome, Device, Read, ReadOutcome, SessionKey, SessionRecord,
+    SessionStore, SessionSummary, SystemClock, Timestamp, notes,
 };
 use serde_json::json;
 
@@ -64,6 +64,9 @@ struct OneSession {
     /// The application's context path.
     #[arg(long, default_value = "/")]
     context: String,
+    /// The virtual host, if its sessions are kept apart.
+    #[arg(long)]
+    host: Option<String>,
 }
 
 /// Does what was asked for.
@@ -75,7 +78,7 @@ pub(crate) fn run(settings: &Settings, args: &SessionsArgs) -> ExitCode {
                 .open_with(&settings.store_options)
                 .await
                 .map_err(|error| error.to_string())?;
-            carry_out(&*store, &args.command).await
+            carry_out(&*store, &settings.session, &args.command).await
         })
     });
     match answer {
@@ -87,19 +90,25 @@ pub(crate) fn run(settings: &Settings, args: &SessionsArgs) -> ExitCode {
     }
 }
 
-async fn carry_out(store: &dyn SessionStore, command: &Command) -> Result<String, String> {
+async fn carry_out(
+    store: &dyn SessionStore,
+    settings: &SessionSettings,
+    command: &Command,
+) -> Result<String, String> {
     match command {
         Command::List { principal, json } => {
             let sessions = list(store, principal).await?;
+            let devices = notes::devices(store, &sessions).await;
+            let devices = devices.map_err(|error| error.to_string())?;
             Ok(if *json {
-                listed_in_json(&sessions)
+                listed_in_json(&sessions, &devices)
             } else {
-                listed(&sessions)
+                listed(&sessions, &devices)
             })
         }
         Command::Revoke(RevokeArgs {
             session: Some(one), ..
-        }) => revoke_one(store, one).await,
+        }) => revoke_one(store, settings, one).await,
         Command::Revoke(RevokeArgs { principal, .. }) => {
             let principal = principal.as_deref().unwrap_or_default();
             let sessions = list(store, principal).await?;
@@ -114,7 +123,7 @@ async fn carry_out(store: &dyn SessionStore, command: &Command) -> Result<String
             Ok(format!("{} sessions ended", ended.count()))
         }
         Command::Show(one) => {
-            let (key, record) = find(store, one).await?;
+            let (key, record) = find(store, settings, one).await?;
             Ok(shown(&key, &record))
         }
         Command::Sweep { older_than } => {
@@ -132,8 +141,12 @@ async fn list(store: &dyn SessionStore, principal: &str) -> Result<Vec<SessionSu
     listing.await.map_err(|error| error.to_string())
 }
 
-async fn revoke_one(store: &dyn SessionStore, one: &OneSession) -> Result<String, String> {
-    let (key, record) = find(store, one).await?;
+async fn revoke_one(
+    store: &dyn SessionStore,
+    settings: &SessionSettings,
+    one: &OneSession,
+) -> Result<String, String> {
+    let (key, record) = find(store, settings, one).await?;
     let deletion = Commit::deletion(key, record.origin);
     let outcomes = store
         .commit(&[deletion])
@@ -148,11 +161,16 @@ async fn revoke_one(store: &dyn SessionStore, one: &OneSession) -> Result<String
 /// The session that a person means, by the stored id or by the cookie.
 async fn find(
     store: &dyn SessionStore,
+    settings: &SessionSettings,
     one: &OneSession,
 ) -> Result<(SessionKey, SessionRecord), String> {
     let settings = SessionSettings {
         context_path: one.context.as_str().into(),
-        ..SessionSettings::default()
+        ..settings.clone()
+    };
+    let virtual_host = match &one.host {
+        Some(host) => host.to_ascii_lowercase().into(),
+        None => settings.virtual_host.clone(),
     };
     let cookie = one.id.split('.').next().unwrap_or_default();
     let hashed = SessionId::parse(cookie).map(|id| id.stored());
@@ -162,8 +180,8 @@ async fn find(
     {
         let key = SessionKey {
             id,
-            context: settings.stored_context(),
-            virtual_host: settings.virtual_host.clone(),
+            context: settings.key_context(),
+            virtual_host: virtual_host.clone(),
         };
         let read = Read {
             key: key.clone(),
@@ -199,11 +217,14 @@ impl Clock for Earlier {
     }
 }
 
-fn listed(sessions: &[SessionSummary]) -> String {
+fn listed(sessions: &[SessionSummary], devices: &[Option<Device>]) -> String {
     let mut lines = vec![format!("{} sessions", sessions.len())];
-    lines.extend(sessions.iter().map(|session| {
+    lines.extend(sessions.iter().zip(devices).map(|(session, device)| {
+        let device = device
+            .as_ref()
+            .map_or(String::new(), |device| format!("  {}", named(device)));
         format!(
-            "{}  {}  used {}  made {}  on {}",
+            "{}  {}  used {}  made {}  on {}{device}",
             session.key.id,
             session.key.context,
             time(session.last_access),
@@ -214,10 +235,12 @@ fn listed(sessions: &[SessionSummary]) -> String {
     lines.join("\n")
 }
 
-fn listed_in_json(sessions: &[SessionSummary]) -> String {
+fn listed_in_json(sessions: &[SessionSummary], devices: &[Option<Device>]) -> String {
     let sessions: Vec<_> = sessions
         .iter()
-        .map(|session| {
+        .zip(devices)
+        .map(|(session, device)| {
+            let address = device.as_ref().and_then(Device::address);
             json!({
                 "id": &*session.key.id,
                 "context": &*session.key.context,
@@ -225,6 +248,8 @@ fn listed_in_json(sessions: &[SessionSummary]) -> String {
                 "created_at": time(session.created_at),
                 "last_access": time(session.last_access),
                 "last_node": &*session.last_node,
+                "user_agent": device.as_ref().and_then(Device::user_agent),
+                "address": address.map(|address| address.to_string()),
             })
         })
         .collect();
@@ -246,6 +271,9 @@ fn shown(key: &SessionKey, record: &SessionRecord) -> String {
         format!("node         {}", record.last_node),
         format!("attributes   {}", record.attributes.len()),
     ];
+    if let Some(device) = record.device() {
+        lines.insert(lines.len() - 1, format!("device       {}", named(&device)));
+    }
     // Values may be secret; their names and sizes say enough.
     lines.extend(
         record
@@ -254,6 +282,13 @@ fn shown(key: &SessionKey, record: &SessionRecord) -> String {
             .map(|(name, value)| format!("  {name}  {} bytes", value.size())),
     );
     lines.join("\n")
+}
+
+/// Where the device is, and what it says that it is. Quoted: that may be anything.
+fn named(device: &Device) -> String {
+    let address = device.address().map(|address| address.to_string());
+    let address = address.as_deref().unwrap_or("unknown");
+    format!("{address} {:?}", device.user_agent().unwrap_or_default())
 }
 
 fn time(timestamp: Timestamp) -> String {

@@ -11,9 +11,9 @@ use std::{
 
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use seawall_session::{SessionManager, SessionStatistics};
+use seawall_session::SessionStatistics;
 
-use super::{file::File, page::Page};
+use super::{file::File, page::Page, sites::Sites};
 use crate::respond::{self, Body};
 
 /// The folder whose application answers at `/`.
@@ -35,7 +35,7 @@ pub(crate) enum Resource {
 /// One application.
 #[derive(Debug)]
 pub(crate) struct Application {
-    pub(crate) sessions: SessionManager,
+    pub(crate) sessions: Arc<Sites>,
     /// Pages and files by their path below the application, without a leading slash.
     pub(crate) pages: HashMap<String, Arc<Page>>,
     pub(crate) files: HashMap<String, Arc<File>>,
@@ -80,10 +80,12 @@ impl Catalog {
 
     /// How many sessions this node holds copies of.
     pub(crate) fn cached_sessions(&self) -> usize {
-        self.applications
-            .values()
-            .map(|application| application.sessions.cached_sessions())
-            .sum()
+        let sessions = self.applications.values().map(|own| &own.sessions);
+        // Where applications share sessions, they all hold the same copies.
+        let is_shared = sessions.clone().any(|sessions| sessions.is_shared());
+        let counted = if is_shared { 1 } else { usize::MAX };
+        let counts = sessions.take(counted).map(|own| own.cached_sessions());
+        counts.sum()
     }
 
     /// What each application's sessions have done, by the name of its folder.

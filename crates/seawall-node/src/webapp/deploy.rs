@@ -11,13 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use minijinja::{Environment, Value, context};
-use seawall_session::{SessionManager, SessionSettings};
 use seawall_store::Batcher;
 
 use super::{
     catalog::{Application, Catalog, ROOT},
     file::{File, KEPT_BYTES},
     page::Page,
+    sites::Sites,
 };
 use crate::config::NodeConfig;
 
@@ -41,7 +41,9 @@ pub(crate) struct Deployer {
     batcher: Batcher,
     node: Value,
     /// The managers outlive a redeployment: sessions and their copies stay.
-    managers: HashMap<String, SessionManager>,
+    managers: HashMap<String, Arc<Sites>>,
+    /// What all applications share, if they share ids.
+    shared: Option<Sites>,
     deployed: Listing,
 }
 
@@ -62,6 +64,7 @@ impl Deployer {
             batcher,
             node,
             managers: HashMap::new(),
+            shared: None,
             deployed: Listing::new(),
         }
     }
@@ -125,22 +128,16 @@ impl Deployer {
         catalog
     }
 
-    fn manager(&mut self, application: &str) -> Option<SessionManager> {
+    fn manager(&mut self, application: &str) -> Option<Arc<Sites>> {
         if let Some(manager) = self.managers.get(application) {
             return Some(manager.clone());
         }
-        let context_path: Arc<str> = if application == ROOT {
-            "/".into()
+        let context_path = if application == ROOT {
+            "/".to_owned()
         } else {
-            format!("/{application}").into()
+            format!("/{application}")
         };
-        let mut settings = SessionSettings {
-            context_path,
-            ..self.config.sessions.clone()
-        };
-        settings.cookie.path = settings.context_path.clone();
-        let clock = self.config.clock.clone();
-        match SessionManager::new(self.batcher.clone(), clock, settings) {
+        match self.sites(&context_path).map(Arc::new) {
             Ok(manager) => {
                 self.managers
                     .insert(application.to_owned(), manager.clone());
@@ -153,9 +150,20 @@ impl Deployer {
         }
     }
 
+    fn sites(&mut self, context_path: &str) -> Result<Sites, String> {
+        if !self.config.sessions.shared_id {
+            return Sites::new(&self.config, &self.batcher, context_path);
+        }
+        let shared = match self.shared.take() {
+            Some(shared) => shared,
+            None => Sites::new(&self.config, &self.batcher, "/")?,
+        };
+        self.shared.insert(shared).application(context_path)
+    }
+
     fn application(
         &self,
-        sessions: SessionManager,
+        sessions: Arc<Sites>,
         listed: &[(String, PathBuf, u64, SystemTime)],
     ) -> Application {
         let (mut files, mut templates) = (HashMap::new(), Vec::new());
@@ -186,7 +194,7 @@ impl Deployer {
 
     fn pages(
         &self,
-        sessions: &SessionManager,
+        sessions: &Arc<Sites>,
         templates: Vec<(String, String)>,
     ) -> HashMap<String, Arc<Page>> {
         let mut environment = Environment::new();

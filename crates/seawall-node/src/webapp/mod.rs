@@ -5,6 +5,7 @@ mod deploy;
 mod file;
 mod page;
 mod session_object;
+mod sites;
 
 pub(crate) use catalog::{Catalog, Resource};
 pub(crate) use deploy::Deployer;

@@ -1,17 +1,20 @@
 //! Pages: MiniJinja templates that run on the draft of a session.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use minijinja::{Environment, Value, context};
 use seawall_session::{
-    Draft, Presented, SessionError, SessionManager, UNVERIFIED, UNVERIFIED_HEADER, Visited,
+    Draft, Presented, SessionError, UNVERIFIED, UNVERIFIED_HEADER, Visited,
 };
+use seawall_store::Device;
 
-use super::session_object::SessionObject;
+use super::{session_object::SessionObject, sites::Sites};
 use crate::{
     params::Params,
     respond::{self, Body},
@@ -28,9 +31,18 @@ pub(crate) struct PageRequest {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) host: String,
-    pub(crate) remote: String,
+    /// Where the client is, as far as trusted proxies tell.
+    pub(crate) remote: IpAddr,
     pub(crate) params: Params,
     pub(crate) headers: HeaderMap,
+}
+
+impl PageRequest {
+    fn device(&self) -> Device {
+        let user_agent = self.headers.get(USER_AGENT);
+        let user_agent = user_agent.and_then(|value| value.to_str().ok());
+        Device::new(user_agent, Some(self.remote))
+    }
 }
 
 /// One page of an application.
@@ -38,25 +50,26 @@ pub(crate) struct PageRequest {
 pub(crate) struct Page {
     pub(super) template: String,
     pub(super) environment: Arc<Environment<'static>>,
-    pub(super) sessions: SessionManager,
+    pub(super) sessions: Arc<Sites>,
     pub(super) node: Value,
 }
 
 impl Page {
     /// Renders the page on the client's session, commits what it changed, and only then answers.
     pub(crate) async fn respond(&self, request: &PageRequest) -> Response<Body> {
-        let cookie_name = &self.sessions.settings().cookie.name;
+        let sessions = self.sessions.of(&request.host);
+        let cookie_name = &sessions.settings().cookie.name;
         let presented = Presented::all(&request.headers, cookie_name);
         let seen = context! {
             method => &request.method,
             path => &request.path,
             host => &request.host,
-            remote => &request.remote,
+            remote => request.remote.to_string(),
             params => &request.params,
         };
-        let visited = self
-            .sessions
-            .visit(&presented, |draft| self.render(draft, &seen))
+        let device = sessions.settings().device_notes.then(|| request.device());
+        let visited = sessions
+            .visit_from(device, &presented, |draft| self.render(draft, &seen))
             .await;
         match visited {
             Ok(visited) => self.answer(visited),

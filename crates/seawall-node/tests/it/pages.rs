@@ -33,6 +33,68 @@ fn sessions_of_two_applications_are_apart() {
 }
 
 #[test]
+fn applications_that_share_an_id_have_contents_of_their_own() {
+    let end = "{{ session.invalidate() }}";
+    let files = [
+        ("a/c.html.j2", COUNT),
+        ("b/c.html.j2", COUNT),
+        ("b/end.html.j2", end),
+    ];
+    let node = TestNode::start_with(&files, |config| config.sessions.shared_id = true);
+    let first = node.get("/a/c.html");
+    assert!(header(&first, "set-cookie").unwrap().contains("Path=/;"));
+    let visit = |path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nCookie: {}", cookie(&first));
+        node.send(&head, "")
+    };
+    let other = visit("/b/c.html");
+    assert_eq!((body(&other), header(&other, "set-cookie")), ("1", None));
+    assert_eq!(body(&visit("/a/c.html")), "2");
+    visit("/b/end.html");
+    let after = visit("/a/c.html");
+    assert_eq!(body(&after), "1");
+    assert_ne!(cookie(&after), cookie(&first));
+}
+
+#[test]
+fn sessions_of_named_hosts_are_apart() {
+    let files = [("shop/c.html.j2", COUNT)];
+    for shared in [false, true] {
+        let node = TestNode::start_with(&files, |config| {
+            config.virtual_hosts = vec!["one.example".into(), "two.example".into()];
+            config.sessions.shared_id = shared;
+        });
+        let visit = |host: &str, cookie: &str| {
+            let head = format!("GET /shop/c.html HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}");
+            node.send(&head, "")
+        };
+        let first = visit("one.example", "");
+        assert_eq!(body(&visit("One.Example:8000", cookie(&first))), "2");
+        for other in ["two.example", "localhost", "three.example"] {
+            let answer = visit(other, cookie(&first));
+            assert_eq!(body(&answer), "1", "{other} shared: {shared}");
+            assert_ne!(cookie(&answer), cookie(&first));
+        }
+        let unnamed = visit("localhost", "");
+        assert_eq!(body(&visit("three.example", cookie(&unnamed))), "2");
+    }
+}
+
+#[test]
+fn the_clients_address_comes_from_a_trusted_proxy_only() {
+    let files = [("shop/p.html.j2", "{{ request.remote }}")];
+    let visit = |node: &TestNode| {
+        let head = "GET /shop/p.html HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7";
+        body(&node.send(head, "")).to_owned()
+    };
+    assert_eq!(visit(&TestNode::start(&files)), "192.0.2.7");
+    let distrusting = TestNode::start_with(&files, |config| {
+        config.trusted_proxies = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
+    });
+    assert_eq!(visit(&distrusting), "127.0.0.1");
+}
+
+#[test]
 fn forms_are_read_and_escaped() {
     let node = TestNode::start(&[("shop/p.html.j2", "{{ request.params.name }}")]);
     let form = "name=%3Cb%3E+x";

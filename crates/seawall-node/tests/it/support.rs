@@ -28,6 +28,11 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// A node with these files in its webapps folder, and its sessions in memory.
     pub(crate) fn start(files: &[(&str, &str)]) -> Self {
+        Self::start_with(files, |_| ())
+    }
+
+    /// The same, with other settings.
+    pub(crate) fn start_with(files: &[(&str, &str)], change: impl FnOnce(&mut NodeConfig)) -> Self {
         let webapps = tempfile::tempdir().unwrap();
         for (path, content) in files {
             write(webapps.path(), path, content);
@@ -38,6 +43,7 @@ impl TestNode {
         config.form_limit = 1_000;
         config.workers = 2;
         config.socket = Some(socket(webapps.path()));
+        change(&mut config);
         let node = Node::bind(config).unwrap();
         let (address, shutdown) = (node.local_addr(), Shutdown::new());
         let end = shutdown.clone();
@@ -70,7 +76,12 @@ impl TestNode {
     /// The whole answer to a request, sent as it is with a head that closes the connection.
     pub(crate) fn send(&self, head: &str, body: &str) -> String {
         let mut stream = self.connect();
-        let head = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n");
+        let host = if head.contains("\r\nHost: ") {
+            ""
+        } else {
+            "\r\nHost: localhost"
+        };
+        let head = format!("{head}{host}\r\nConnection: close\r\n");
         write!(stream, "{head}\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

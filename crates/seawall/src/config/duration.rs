@@ -8,7 +8,11 @@ use serde::{Deserialize, Deserializer, de::Error};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Span(pub(super) Duration);
 
-/// A duration, or a word for none (`none`, `auto`).
+/// A time after which something ends; `none` or 0 for never.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Timeout(pub(super) Option<Duration>);
+
+/// A duration, or a word for none (`auto`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MaybeSpan(pub(super) Option<Duration>);
 
@@ -23,10 +27,31 @@ impl<'de> Deserialize<'de> for MaybeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.as_str() {
-            "none" | "auto" => Ok(Self(None)),
+            "auto" => Ok(Self(None)),
             text => parse(text)
                 .map(|span| Self(Some(span)))
                 .map_err(D::Error::custom),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a duration, \"none\" or 0")]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(0) => Ok(Self(None)),
+            Written::Number(number) => Err(D::Error::custom(no_duration(&number.to_string()))),
+            Written::Text(text) => match text.as_str() {
+                "none" | "0" | "0s" => Ok(Self(None)),
+                text => parse(text)
+                    .map(|span| Self(Some(span)))
+                    .map_err(D::Error::custom),
+            },
         }
     }
 }
@@ -49,10 +74,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         .and_then(|(number, millis)| number.checked_mul(millis));
     match total {
         Some(total) if total > 0 => Ok(Duration::from_millis(total)),
-        _ => Err(format!(
-            "{text:?} is no duration; write for example 500ms, 5s, 30m or 4h"
-        )),
+        _ => Err(no_duration(text)),
     }
+}
+
+fn no_duration(text: &str) -> String {
+    format!("{text:?} is no duration; write for example 500ms, 5s, 30m or 4h")
 }
 
 #[cfg(test)]

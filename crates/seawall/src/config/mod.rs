@@ -11,6 +11,7 @@ use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
+use seawall_node::{Network, TrustedProxies};
 use seawall_session::{
     Consistency, CookieSettings, OnOutage, SameSite, Secure, SessionLimits, SessionSettings,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) node_count: u16,
     pub(crate) node_port: u16,
     pub(crate) webapps: Option<PathBuf>,
+    pub(crate) virtual_hosts: Vec<String>,
+    pub(crate) trusted_proxies: TrustedProxies,
     /// The balancer, still without its servers.
     pub(crate) balancer: BalancerConfig,
 }
@@ -107,6 +110,13 @@ impl Settings {
         session
             .validate()
             .map_err(|reason| wrong("session", reason))?;
+        virtual_hosts(&raw.session.virtual_hosts)
+            .map_err(|reason| wrong("session.virtual_hosts", reason))?;
+        let proxies = raw.nodes.trusted_proxies.iter();
+        let trusted_proxies = proxies
+            .map(|text| text.parse::<Network>())
+            .collect::<Result<_, _>>()
+            .map_err(|error| wrong("nodes.trusted_proxies", error.to_string()))?;
         let nodes = if raw.node.is_empty() {
             let raw::Nodes { count, port, .. } = raw.nodes;
             let wrong = |reason| wrong("nodes.count and nodes.port", reason);
@@ -134,6 +144,8 @@ impl Settings {
             },
             session,
             balancer,
+            virtual_hosts: raw.session.virtual_hosts,
+            trusted_proxies,
             sweep_interval: raw.session.sweep_interval.0,
             nodes,
             node_count: raw.nodes.count,
@@ -169,6 +181,21 @@ fn store(path: &Path, raw: &Raw) -> Result<StoreUrl, ConfigError> {
     }
     let password = read(&raw.store.password_file)?;
     Ok(url.with_password(password.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Whether sessions can be kept apart by these hosts.
+fn virtual_hosts(hosts: &[String]) -> Result<(), String> {
+    let fits = |host: &&String| {
+        let name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+        (1..=60).contains(&host.len()) && host.bytes().all(name) && !host.ends_with('.')
+    };
+    match hosts.iter().find(|host| !fits(host)) {
+        Some(host) => Err(format!(
+            "{host:?}: write the name in lower case, without port, in up to 60 letters, digits, . \
+             and -"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn balancer(raw: &Raw) -> BalancerConfig {
@@ -231,6 +258,8 @@ fn session(raw: &raw::Session) -> SessionSettings {
     SessionSettings {
         idle_timeout: raw.idle_timeout.0,
         absolute_timeout: raw.absolute_timeout.0,
+        renewal_timeout: raw.renewal_timeout.0,
+        renewal_grace: raw.renewal_grace.0,
         touch_interval: raw.touch_interval.0,
         consistency: match raw.consistency {
             raw::Consistency::Sticky => Consistency::Sticky,
@@ -239,6 +268,8 @@ fn session(raw: &raw::Session) -> SessionSettings {
         sticky_trust: raw.sticky_trust.0,
         cache_capacity: raw.cache_capacity,
         cache_bytes: raw.cache_bytes,
+        device_notes: raw.device_notes,
+        shared_id: raw.shared_id,
         limits: SessionLimits {
             attributes: raw.limits.attributes,
             name: raw.limits.name,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::Stick;
 
 use super::{
-    duration::{MaybeSpan, Span},
+    duration::{MaybeSpan, Span, Timeout},
     error::ConfigError,
     size::MaybeSize,
 };
@@ -51,8 +51,10 @@ pub(super) enum OnOutage {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Session {
-    pub(super) idle_timeout: MaybeSpan,
-    pub(super) absolute_timeout: MaybeSpan,
+    pub(super) idle_timeout: Timeout,
+    pub(super) absolute_timeout: Timeout,
+    pub(super) renewal_timeout: Timeout,
+    pub(super) renewal_grace: Span,
     pub(super) touch_interval: MaybeSpan,
     pub(super) consistency: Consistency,
     pub(super) sticky_trust: Span,
@@ -60,6 +62,9 @@ pub(super) struct Session {
     pub(super) cache_bytes: usize,
     pub(super) sweep_interval: Span,
     pub(super) compress_above: MaybeSize,
+    pub(super) device_notes: bool,
+    pub(super) shared_id: bool,
+    pub(super) virtual_hosts: Vec<String>,
     pub(super) limits: Limits,
     pub(super) encryption: Encryption,
     pub(super) cookie: Cookie,
@@ -112,6 +117,7 @@ pub(super) struct Nodes {
     pub(super) count: u16,
     pub(super) port: u16,
     pub(super) webapps: PathBuf,
+    pub(super) trusted_proxies: Vec<String>,
 }
 
 /// A node in a list. It has no defaults for who it is and where.
@@ -218,8 +224,10 @@ impl Default for Limits {
 impl Default for Session {
     fn default() -> Self {
         Self {
-            idle_timeout: MaybeSpan(Some(Duration::from_secs(30 * 60))),
-            absolute_timeout: MaybeSpan(None),
+            idle_timeout: Timeout(Some(Duration::from_secs(30 * 60))),
+            absolute_timeout: Timeout(None),
+            renewal_timeout: Timeout(None),
+            renewal_grace: Span(Duration::from_secs(60)),
             touch_interval: MaybeSpan(None),
             consistency: Consistency::Strict,
             sticky_trust: Span(Duration::from_secs(1)),
@@ -227,6 +235,9 @@ impl Default for Session {
             cache_bytes: 268_435_456,
             sweep_interval: Span(Duration::from_secs(60)),
             compress_above: MaybeSize(None),
+            device_notes: false,
+            shared_id: false,
+            virtual_hosts: Vec::new(),
             limits: Limits::default(),
             encryption: Encryption::default(),
             cookie: Cookie::default(),
@@ -250,6 +261,7 @@ impl Default for Nodes {
             count: 2,
             port: 8080,
             webapps: PathBuf::new(),
+            trusted_proxies: ["127.0.0.0/8", "::1"].map(str::to_owned).into(),
         }
     }
 }
@@ -311,7 +323,7 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 8), ("session", 12), ("nodes", 3), ("balancer", 7)] {
+        for (section, keys) in [("store", 8), ("session", 17), ("nodes", 4), ("balancer", 7)] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

@@ -26,6 +26,9 @@ fn the_embedded_defaults_are_those_of_the_libraries() {
         settings.batcher.queue_limit,
         BatcherSettings::default().queue_limit
     );
+    assert_eq!(settings.session.renewal_timeout, library.renewal_timeout);
+    assert_eq!(settings.session.renewal_grace, library.renewal_grace);
+    assert_eq!(settings.trusted_proxies, TrustedProxies::default());
     assert_eq!(
         settings.batcher.patience,
         BatcherSettings::default().patience
@@ -46,8 +49,10 @@ fn a_file_needs_only_what_differs() {
         Some(Duration::from_secs(4 * 3_600))
     );
     assert_eq!(settings.nodes, Nodes::on_this_machine(5, 8080).unwrap());
-    let immortal = parse("[session]\nidle_timeout = \"none\"").unwrap();
-    assert_eq!(immortal.session.idle_timeout, None);
+    for never in ["\"none\"", "0", "\"0s\""] {
+        let immortal = parse(&format!("[session]\nidle_timeout = {never}")).unwrap();
+        assert_eq!(immortal.session.idle_timeout, None, "{never}");
+    }
 }
 
 #[test]
@@ -178,4 +183,20 @@ fn session_keys_come_from_a_file_or_the_environment_and_are_not_shown() {
         "{}",
         error(&section(""))
     );
+}
+
+#[test]
+fn hosts_and_proxies_are_checked() {
+    let text = error("[session]\nvirtual_hosts = [\"Shop.example:80\"]\n");
+    assert!(
+        text.contains("session.virtual_hosts") && text.contains("Shop.example:80"),
+        "{text}"
+    );
+    let text = error("[nodes]\ntrusted_proxies = [\"10.0.0.0/40\"]\n");
+    assert!(
+        text.contains("nodes.trusted_proxies") && text.contains("10.0.0.0/8"),
+        "{text}"
+    );
+    let text = error("[session]\nrenewal_timeout = 5\n");
+    assert!(text.contains("no duration"), "{text}");
 }

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use seawall_session::{SessionId, SessionSettings};
+use seawall_session::{SessionId, SessionManager, SessionSettings};
 use seawall_store::{
-    Attributes, Clock, Commit, SessionKey, SessionRecord, SessionStore, StoreUrl, SystemClock,
-    Version, Writers,
+    Attributes, Batcher, BatcherSettings, Clock, Commit, Device, SessionKey, SessionRecord,
+    SessionStore, StoreUrl, SystemClock, Version, Writers,
 };
 
 use crate::cluster::seawall;
@@ -100,4 +100,45 @@ async fn sessions_are_listed_shown_revoked_and_swept() {
     let (_, swept) = sessions(&url, &["sweep"]);
     assert!(swept.contains("1 expired sessions deleted"), "{swept}");
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn devices_are_listed_and_shown_and_shared_sessions_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    let store = url.parse::<StoreUrl>().unwrap().open().await.unwrap();
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    let settings = SessionSettings {
+        device_notes: true,
+        shared_id: true,
+        virtual_host: "shop.example".into(),
+        ..SessionSettings::default()
+    };
+    let manager = SessionManager::new(batcher, Arc::new(SystemClock), settings).unwrap();
+    let device = Device::new(Some("Lynx \u{202e}\""), "192.0.2.7".parse().ok());
+    let made = manager.visit_from(Some(device), &[], |draft| {
+        draft.set_principal(Some("user:42".into())).unwrap();
+        draft.set("pin", "hush").unwrap();
+    });
+    let cookie = made.await.unwrap().cookie.unwrap();
+    let cookie = cookie.to_str().unwrap();
+    let cookie = &cookie["JSESSIONID=".len()..cookie.find(';').unwrap()];
+    let (_, listed) = sessions(&url, &["list", "--principal", "user:42"]);
+    let shown = r#"192.0.2.7 "Lynx \u{202e}\"""#;
+    assert!(listed.contains(shown), "{listed}");
+    let (_, json) = sessions(&url, &["list", "--principal", "user:42", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["address"], "192.0.2.7");
+    assert_eq!(json[0]["user_agent"], "Lynx \u{202e}\"");
+    let config = folder.path().join("seawall.toml");
+    std::fs::write(&config, "[session]\nshared_id = true\n").unwrap();
+    let config = config.to_str().unwrap();
+    let host = ["--host", "Shop.Example", "--config", config];
+    let (_, one) = sessions(&url, &[&["show", cookie], &host[..]].concat());
+    assert!(
+        one.contains(shown) && one.contains("_/pin  9 bytes"),
+        "{one}"
+    );
+    let (_, revoked) = sessions(&url, &[&["revoke", cookie], &host[..]].concat());
+    assert!(revoked.contains("the session has ended"), "{revoked}");
 }
