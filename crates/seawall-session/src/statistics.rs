@@ -1,5 +1,7 @@
 //! What a manager counts.
 
+use std::iter::Sum;
+
 use seawall_store::statistics::Counter;
 
 use crate::manager::SessionManager;
@@ -18,7 +20,7 @@ pub(crate) struct Counters {
 }
 
 /// What a [`SessionManager`] held, and had done, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SessionStatistics {
     /// Sessions of which this node holds a copy.
     pub cached_sessions: u64,
@@ -42,6 +44,24 @@ pub struct SessionStatistics {
     pub unverified: u64,
     /// Sessions that were found in the store and could not be read.
     pub unreadable: u64,
+}
+
+impl Sum for SessionStatistics {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            cached_sessions: sum.cached_sessions + one.cached_sessions,
+            cache_bytes: sum.cache_bytes + one.cache_bytes,
+            cache_hits: sum.cache_hits + one.cache_hits,
+            cache_misses: sum.cache_misses + one.cache_misses,
+            cache_evictions: sum.cache_evictions + one.cache_evictions,
+            created: sum.created + one.created,
+            invalidated: sum.invalidated + one.invalidated,
+            rotated: sum.rotated + one.rotated,
+            repeated: sum.repeated + one.repeated,
+            unverified: sum.unverified + one.unverified,
+            unreadable: sum.unreadable + one.unreadable,
+        })
+    }
 }
 
 impl SessionManager {

@@ -160,5 +160,6 @@ fn record(last_access: Timestamp) -> SessionRecord {
         last_node: NODE.into(),
         writers: Writers::new(),
         attributes: Attributes::from(attributes.map(|(name, value)| (Arc::from(name), value))),
+        notes: Attributes::new(),
     }
 }

@@ -88,12 +88,19 @@ impl Catalog {
         counts.sum()
     }
 
-    /// What each application's sessions have done, by the name of its folder.
+    /// What each application's sessions have done, by the name of its folder; `*` where they share
+    /// their sessions.
     pub(crate) fn statistics(&self) -> Vec<(&str, SessionStatistics)> {
-        self.applications
-            .iter()
-            .map(|(name, application)| (&**name, application.sessions.statistics()))
-            .collect()
+        let of = |(name, own): (_, &Application)| (name, own.sessions.statistics());
+        let mut all = self.applications.iter();
+        if all.clone().any(|(_, own)| own.sessions.is_shared()) {
+            return all
+                .next()
+                .map(|(_, own)| of(("*", own)))
+                .into_iter()
+                .collect();
+        }
+        all.map(|(name, own)| of((&**name, own))).collect()
     }
 
     /// The list of applications. Making it makes no session.

@@ -9,9 +9,7 @@ use http::{
     },
 };
 use minijinja::{Environment, Value, context};
-use seawall_session::{
-    Draft, Presented, SessionError, UNVERIFIED, UNVERIFIED_HEADER, Visited,
-};
+use seawall_session::{Draft, Presented, SessionError, UNVERIFIED, UNVERIFIED_HEADER, Visited};
 use seawall_store::Device;
 
 use super::{session_object::SessionObject, sites::Sites};

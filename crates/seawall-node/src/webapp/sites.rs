@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_session::{SessionManager, SessionSettings};
+use seawall_session::{SessionManager, SessionSettings, SessionStatistics};
 use seawall_store::Batcher;
 
 use crate::config::NodeConfig;
@@ -72,6 +72,12 @@ impl Sites {
     pub(crate) fn cached_sessions(&self) -> usize {
         let named = self.named.values().map(SessionManager::cached_sessions);
         self.any.cached_sessions() + named.sum::<usize>()
+    }
+
+    /// What the sessions have done on this node.
+    pub(crate) fn statistics(&self) -> SessionStatistics {
+        let named = self.named.values().map(SessionManager::statistics);
+        named.chain([self.any.statistics()]).sum()
     }
 
     /// Whether other applications have the same copies.

@@ -5,12 +5,18 @@ use std::{
     time::Duration,
 };
 
+use http::{
+    Request, Response,
+    header::{COOKIE, SET_COOKIE},
+};
 use seawall_session::{
-    Draft, Listeners, SessionEvent, SessionListener, SessionManager, SessionSettings,
+    Draft, Listeners, SessionError, SessionEvent, SessionHandle, SessionLayer, SessionListener,
+    SessionManager, SessionSettings,
 };
 use seawall_store::{SessionKey, SessionStore, StoreUrl, SystemClock};
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
 use tokio::time::sleep;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{Browser, Watched, clock, node, settings};
 
@@ -73,6 +79,33 @@ async fn a_logout_of_one_application_is_a_logout_of_all() {
         assert_eq!(thief.read(sessions).await.unwrap(), None, "P4");
         assert_eq!(thief.count(sessions).await.unwrap(), 1);
         assert_ne!(thief.cookie(), old, "an id that is dead was adopted");
+    }
+}
+
+#[tokio::test]
+async fn a_new_id_is_new_for_all_applications() {
+    let (store, clock) = (Watched::new(), clock());
+    let nodes = ["node1", "node2"]
+        .map(|name| applications(node(store.clone(), clock.clone(), shared(name))));
+    let browser = Browser::default();
+    for sessions in nodes.iter().flatten() {
+        browser.count(sessions).await.unwrap();
+    }
+    let old = browser.cookie();
+    let rotate = service_fn(|request: Request<()>| async move {
+        let handle = request.extensions().get::<SessionHandle>().unwrap();
+        handle.session().await?.rotate_id().await?;
+        Ok::<_, SessionError>(Response::new(()))
+    });
+    let request = Request::get("/").header(COOKIE, old.clone().unwrap());
+    let service = SessionLayer::new(nodes[0][1].clone()).layer(rotate);
+    let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    browser.keep(response.headers().get(SET_COOKIE));
+    assert_ne!(browser.cookie(), old);
+    for sessions in nodes.iter().flatten() {
+        assert_eq!(browser.read(sessions).await.unwrap(), Some(2));
+        let thief = Browser::with_cookie(old.clone());
+        assert_eq!(thief.read(sessions).await.unwrap(), None, "P8");
     }
 }
 

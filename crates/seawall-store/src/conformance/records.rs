@@ -64,6 +64,7 @@ fn full(version: i64) -> SessionRecord {
             ("node0".into(), Version::from_i64(3)),
             ("node1".into(), Version::from_i64(-4)),
         ]),
+        notes: Attributes::from([("note".into(), Value::from("kept"))]),
         ..record(version)
     }
 }
