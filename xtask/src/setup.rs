@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{execute, program};
 
-/// A server that the tests start.
+/// A server or a tool that the tests start.
 struct Server {
     name: &'static str,
     /// Its programs; each stands for all that do the same.
@@ -51,6 +51,35 @@ const SERVERS: [Server; 3] = [
     },
 ];
 
+/// What the tests of `seawall install` start, which run as root only: a bare system in a container,
+/// and the programs that read what is installed.
+const FOR_ROOT: [Server; 6] = [
+    tool("curl", &[&["curl"]], "curl"),
+    tool("debootstrap", &[&["debootstrap"]], "debootstrap"),
+    tool("logrotate", &[&["logrotate"]], "logrotate"),
+    tool("nftables", &[&["nft"]], "nftables"),
+    tool("rsyslog", &[&["rsyslogd"]], "rsyslog"),
+    tool(
+        "systemd",
+        &[&["systemd-analyze"], &["systemd-nspawn"]],
+        "systemd-container",
+    ),
+];
+
+/// A tool that has the same name everywhere.
+const fn tool(
+    name: &'static str,
+    programs: &'static [&'static [&'static str]],
+    package: &'static str,
+) -> Server {
+    Server {
+        name,
+        programs,
+        package,
+        elsewhere: "Fedora, AlmaLinux, Rocky: sudo dnf install, the same name",
+    }
+}
+
 impl Server {
     fn is_installed(&self) -> bool {
         let folders = folders();
@@ -72,7 +101,9 @@ fn folders() -> Vec<PathBuf> {
 
 /// Installs what is missing when it may, and otherwise says what to install.
 pub(crate) fn run() -> Result<()> {
-    let missing = || SERVERS.iter().filter(|server| !server.is_installed());
+    let for_root = if is_root() { FOR_ROOT.as_slice() } else { &[] };
+    let needed = || SERVERS.iter().chain(for_root);
+    let missing = || needed().filter(|server| !server.is_installed());
     let packages: Vec<_> = missing().map(|server| server.package).collect();
     if !packages.is_empty() && may_install() {
         println!(
@@ -81,7 +112,7 @@ pub(crate) fn run() -> Result<()> {
         );
         install(&packages)?;
     }
-    let needed: Vec<_> = missing()
+    let lacking: Vec<_> = missing()
         .map(
             |Server {
                  name,
@@ -91,13 +122,13 @@ pub(crate) fn run() -> Result<()> {
              }| { format!("{name}: sudo apt-get install {package} ({elsewhere})") },
         )
         .collect();
-    if !needed.is_empty() {
+    if !lacking.is_empty() {
         bail!(
-            "the tests need servers; install them and run this again:\n  {}",
-            needed.join("\n  ")
+            "the tests need these; install them and run this again:\n  {}",
+            lacking.join("\n  ")
         );
     }
-    let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
+    let names: Vec<_> = needed().map(|server| server.name).collect();
     println!("{}: there", names.join(", "));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     pin::Pin,
     rc::Rc,
     sync::{Arc, Mutex, atomic::AtomicU64},
@@ -27,6 +27,9 @@ pub enum BalancerError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A listener that another process opened cannot be used.
+    #[error("the inherited listener cannot be used: {0}; check the socket unit that opened it")]
+    Inherited(std::io::Error),
     /// A setting is wrong.
     #[error("{0}")]
     Settings(String),
@@ -47,6 +50,16 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
 }
 
+/// Listeners that another process opened, which hold the queue of clients while the balancer is
+/// replaced.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Where clients connect.
+    pub http: Option<TcpListener>,
+    /// Where the statistics are.
+    pub stats: Option<TcpListener>,
+}
+
 /// A balancer that has its addresses and does not serve yet.
 #[derive(Debug)]
 pub struct Balancer {
@@ -61,9 +74,24 @@ impl Balancer {
     /// # Errors
     /// [`BalancerError`] says what is wrong and what to do.
     pub fn bind(config: BalancerConfig) -> Result<Self, BalancerError> {
+        Self::bind_with(config, Inherited::default())
+    }
+
+    /// As [`bind`](Self::bind), with listeners that another process has opened already. They count
+    /// before the addresses in the settings.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_with(config: BalancerConfig, inherited: Inherited) -> Result<Self, BalancerError> {
         validate(&config).map_err(BalancerError::Settings)?;
-        let listeners = Listeners::bind(config.listen, config.workers.max(1))?;
-        let stats = Listeners::bind(config.stats, 1)?;
+        let listeners = |inherited, address, workers| match inherited {
+            Some(listener) => {
+                Listeners::inherited(listener, workers).map_err(BalancerError::Inherited)
+            }
+            None => Ok(Listeners::bind(address, workers)?),
+        };
+        let stats = listeners(inherited.stats, config.stats, 1)?;
+        let listeners = listeners(inherited.http, config.listen, config.workers.max(1))?;
         Ok(Self {
             config,
             listeners,
@@ -115,6 +143,9 @@ impl Balancer {
                 if let Some(stats) = stats {
                     start_beside(&shared, &shutdown, stats, index);
                 }
+                if let Some(pulse) = &shared.config.pulse {
+                    tokio::task::spawn_local(pulse.clone().beat(index));
+                }
                 let limits = shared.config.limits.clone();
                 let worker = Rc::new(Worker::new(shared));
                 let listener = listener.expect("one listener for each worker");
@@ -132,12 +163,7 @@ impl Balancer {
 }
 
 /// Starts what runs beside the requests, in one worker: the checks and the statistics.
-fn start_beside(
-    shared: &Arc<Shared>,
-    shutdown: &Shutdown,
-    listener: std::net::TcpListener,
-    index: usize,
-) {
+fn start_beside(shared: &Arc<Shared>, shutdown: &Shutdown, listener: TcpListener, index: usize) {
     tracing::debug!(worker = index, "runs the checks");
     let check = Arc::new(shared.config.check.clone());
     for server in &shared.servers {

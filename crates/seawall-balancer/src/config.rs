@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use seawall_net::{Address, ServeLimits};
+use seawall_net::{Address, Pulse, ServeLimits};
 
 use crate::access_log::AccessLog;
 
@@ -31,6 +31,8 @@ pub struct BalancerConfig {
     pub workers: usize,
     /// Limits of the HTTP server.
     pub limits: ServeLimits,
+    /// Where each worker gives signs of life once it serves, if anybody listens.
+    pub pulse: Option<Pulse>,
 }
 
 impl BalancerConfig {
@@ -49,6 +51,7 @@ impl BalancerConfig {
             access_log: AccessLog::Errors,
             workers: 1,
             limits: ServeLimits::default(),
+            pulse: None,
         }
     }
 }

@@ -25,5 +25,5 @@ mod sticky;
 mod tunnel;
 
 pub use access_log::AccessLog;
-pub use balancer::{Balancer, BalancerError};
+pub use balancer::{Balancer, BalancerError, Inherited};
 pub use config::{Algorithm, BalancerConfig, CheckConfig, ServerConfig, StickyMode, Timeouts};

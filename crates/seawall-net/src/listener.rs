@@ -86,6 +86,23 @@ impl Listeners {
         })
     }
 
+    /// Shares a listener among the workers that another process opened, such as systemd.
+    ///
+    /// All workers accept from its one queue. That is a little less even than a queue for each, but
+    /// the queue outlives this process: while it is replaced, clients wait and are not refused.
+    ///
+    /// # Errors
+    /// When it is no listener, or the limit on open files is reached.
+    pub fn inherited(listener: TcpListener, workers: usize) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let mut listeners = vec![listener];
+        while listeners.len() < workers {
+            listeners.push(listeners[0].try_clone()?);
+        }
+        Ok(Self { address, listeners })
+    }
+
     /// The address, with the real port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -146,6 +163,22 @@ mod tests {
         for listener in &listeners {
             assert_eq!(listener.local_addr().unwrap(), address);
         }
+    }
+
+    #[test]
+    fn an_inherited_listener_is_shared_by_all_workers() {
+        let opened = TcpListener::bind(loopback()).unwrap();
+        let address = opened.local_addr().unwrap();
+        let listeners = Listeners::inherited(opened, 3).unwrap();
+        assert_eq!(listeners.local_addr(), address);
+        let mut listeners = listeners.into_vec();
+        assert_eq!(listeners.len(), 3);
+        let last = listeners.pop().unwrap();
+        drop(listeners);
+        let client = std::net::TcpStream::connect(address).unwrap();
+        last.set_nonblocking(false).unwrap();
+        let (_, peer) = last.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
     }
 
     #[test]

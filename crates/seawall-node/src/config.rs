@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use seawall_net::ServeLimits;
+use seawall_net::{Pulse, ServeLimits};
 use seawall_session::SessionSettings;
 use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
 
@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub limits: ServeLimits,
     /// The most bytes of a form that a page takes.
     pub form_limit: usize,
+    /// Where each worker gives signs of life once it serves, if anybody listens.
+    pub pulse: Option<Pulse>,
 }
 
 impl NodeConfig {
@@ -58,6 +60,7 @@ impl NodeConfig {
             clock: Arc::new(SystemClock),
             limits: ServeLimits::default(),
             form_limit: 1 << 20,
+            pulse: None,
         }
     }
 }

@@ -115,6 +115,9 @@ impl Node {
             async move {
                 let _background = (index == 0).then(|| start(&config, address, &shutdown, &shared));
                 let server = shared.wait().await.clone();
+                if let Some(pulse) = &config.pulse {
+                    tokio::task::spawn_local(pulse.clone().beat(index));
+                }
                 let listen = async |listener: Option<Listener>| {
                     let Some(listener) = listener else { return };
                     let served = serve(listener, limits.clone(), shutdown.clone(), |peer| {

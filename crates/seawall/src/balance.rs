@@ -7,7 +7,7 @@ use crate::{
     cli::BalanceArgs,
     config::Settings,
     node::{cores, end_on_signal},
-    parent,
+    parent, service,
 };
 
 /// Runs a balancer until it is asked to end.
@@ -18,13 +18,17 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
         args.servers.clone()
     };
     let workers = args.workers.unwrap_or_else(|| (cores() / 2).max(1));
+    let pulse = service::pulse(workers);
     let mut config = BalancerConfig {
         servers,
         workers,
+        pulse: pulse.clone(),
         ..settings.balancer
     };
     args.front.apply(&mut config);
-    let balancer = Balancer::bind(config).map_err(|error| error.to_string())?;
+    let wanted = config.listen;
+    let inherited = service::inherited()?;
+    let balancer = Balancer::bind_with(config, inherited).map_err(|error| error.to_string())?;
     let shutdown = Shutdown::new();
     if args.parent_pipe {
         parent::end_with_parent(shutdown.clone());
@@ -32,6 +36,10 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
     end_on_signal(&shutdown)?;
     let (address, stats) = (balancer.local_addr(), balancer.stats_addr());
     tracing::info!(%address, %stats, "balancer serves");
+    if wanted.port() != 0 && wanted != address {
+        tracing::warn!(%wanted, "the socket unit has another address than the settings; run `seawall install` again");
+    }
+    service::tell(pulse, shutdown.clone())?;
     balancer.run(shutdown).map_err(|error| error.to_string())?;
     tracing::info!("balancer ended");
     Ok(())

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use crate::{
     balance, bench,
     config::{self, Settings},
-    health, logging, node,
+    health,
+    install::{self, InstallArgs, UninstallArgs},
+    logging, node,
     reference::{self, CompletionsArgs, ManArgs, ReferenceArgs},
     sessions::{self, SessionsArgs},
     up,
@@ -38,6 +40,8 @@ enum Command {
     Completions(CompletionsArgs),
     /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
     Health(HealthArgs),
+    /// Install Seawall on this machine: user, files, services, logs, firewall, on request a database.
+    Install(InstallArgs),
     /// Write the man pages into a folder.
     Man(ManArgs),
     /// Run one application node.
@@ -47,6 +51,8 @@ enum Command {
     Reference(ReferenceArgs),
     /// Look at sessions, end them, or sweep expired ones.
     Sessions(SessionsArgs),
+    /// Remove what `install` made; data stay without --purge.
+    Uninstall(UninstallArgs),
     /// Run a whole cluster on this machine: balancer, nodes and an embedded store.
     Up(UpArgs),
 }
@@ -231,6 +237,7 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
+        Command::Install(args) => done(install::install(&args)),
         Command::Man(args) => done(reference::man(&args, Cli::command())),
         Command::Node(args) => with_settings(&args.config, |s| done(node::run(s, &args))),
         Command::Reference(args) => {
@@ -238,6 +245,7 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Sessions(args) => with_settings(&args.config, |s| sessions::run(&s, &args)),
+        Command::Uninstall(args) => done(install::uninstall(&args)),
         Command::Up(args) => with_settings(&args.config, |s| done(up::run(s, &args, &cli.log))),
     }
 }

@@ -9,10 +9,12 @@ mod cli;
 mod config;
 mod health;
 mod http_client;
+mod install;
 mod logging;
 mod node;
 mod parent;
 mod reference;
+mod service;
 mod sessions;
 mod up;
 

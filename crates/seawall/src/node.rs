@@ -4,7 +4,7 @@ use seawall_net::{Shutdown, wait_for_signal};
 use seawall_node::{Node, NodeConfig};
 use seawall_session::SessionSettings;
 
-use crate::{cli::NodeArgs, config::Settings, parent};
+use crate::{cli::NodeArgs, config::Settings, parent, service};
 
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
@@ -13,8 +13,11 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         None => settings.nodes.find(&args.name)?.listen,
     };
     let store = open(&settings)?;
+    let workers = args.workers.unwrap_or_else(cores);
+    let pulse = service::pulse(workers);
     let node = Node::bind(NodeConfig {
-        workers: args.workers.unwrap_or_else(cores),
+        workers,
+        pulse: pulse.clone(),
         socket: args.socket.clone(),
         webapps: settings.webapps.clone(),
         virtual_hosts: settings.virtual_hosts,
@@ -34,6 +37,7 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     }
     end_on_signal(&shutdown)?;
     tracing::info!(node = args.name, address = %node.local_addr(), "node serves");
+    service::tell(pulse, shutdown.clone())?;
     node.run(shutdown).map_err(|error| error.to_string())?;
     tracing::info!(node = args.name, "node ended");
     Ok(())

@@ -78,6 +78,13 @@ pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
     Settings::from_raw(path, raw, encryption::environment()?).map(drop)
 }
 
+/// The settings of a file that is yet to be written, at `path`; nor need its password file be there.
+pub(crate) fn of_text(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let mut raw = Raw::parse(path, text)?;
+    raw.store.password_file = PathBuf::new();
+    Settings::from_raw(path, raw)
+}
+
 fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
         path: path.into(),

@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod failover;
 mod front;
+mod install;
 mod machines;
 mod outage;
 mod reference;

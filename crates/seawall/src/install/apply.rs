@@ -1,0 +1,413 @@
+//! Makes a system as a plan says: looks at each step, and does only what differs.
+
+use std::{
+    borrow::Cow,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    InstallError, distribution_packages, files,
+    manifest::{Entry, Manifest, digest},
+    nftables,
+    step::{Access, Call, Contents, Probe, Step},
+    target::{Target, run, succeeds},
+    undo,
+};
+use crate::cli::say;
+
+/// What changes a system.
+#[derive(Debug)]
+pub(super) struct Applier<'a> {
+    target: &'a Target,
+    manifest: Manifest,
+    /// Files that this run has changed.
+    changed: Vec<PathBuf>,
+    /// How many of them the service manager and rsyslog have been told of.
+    told: usize,
+    unchanged: usize,
+}
+
+impl<'a> Applier<'a> {
+    pub(super) fn new(target: &'a Target, manifest: Manifest) -> Self {
+        Self {
+            target,
+            manifest,
+            changed: Vec::new(),
+            told: 0,
+            unchanged: 0,
+        }
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Installs the packages that the steps need, if any.
+    pub(super) fn install_packages(&mut self, steps: &[Step]) -> Result<bool, InstallError> {
+        for step in steps {
+            self.check_conflict(step)?;
+        }
+        for step in steps {
+            if let Step::Packages { names } = step {
+                self.packages(names)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Does the steps, and takes back what former runs made and the plan has no more. Gives the
+    /// number of steps that found nothing to do.
+    pub(super) fn apply(mut self, steps: &[Step]) -> Result<usize, InstallError> {
+        for step in steps {
+            self.check_conflict(step)?;
+        }
+        for step in steps {
+            self.step(step)?;
+        }
+        self.remove_stale(steps)?;
+        self.tell()?;
+        self.manifest.save(self.target)?;
+        Ok(self.unchanged)
+    }
+
+    /// A file of somebody else's is not overwritten.
+    fn check_conflict(&self, step: &Step) -> Result<(), InstallError> {
+        let (Step::File { path, .. } | Step::Link { path, .. }) = step else {
+            return Ok(());
+        };
+        if self.manifest.find(&step.key()).is_some() || step_is_kept_by_operator(step) {
+            return Ok(());
+        }
+        match files::look(self.target, path)? {
+            Some(_) if !self.is_so(step)? => Err(InstallError::Conflict {
+                path: self.target.path(path),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the contents of a file, or the aim of a link, are right already.
+    fn is_so(&self, step: &Step) -> Result<bool, InstallError> {
+        match step {
+            Step::File { path, contents, .. } => {
+                let found = self.target.read(path)?;
+                Ok(found.as_deref() == Some(&*contents_of(contents)?))
+            }
+            Step::Link { path, target } => {
+                let found = fs::read_link(self.target.path(path));
+                Ok(found.is_ok_and(|found| found == *target))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), InstallError> {
+        match step {
+            Step::Packages { names } => self.packages(names),
+            Step::User { name } => self.user(name),
+            Step::Folder { path, access, data } => self.folder(path, access, *data),
+            Step::File {
+                path,
+                access,
+                contents,
+                data,
+            } => {
+                let text = contents_of(contents)?;
+                self.file(path, access, &text, *data, self.is_so(step)?)
+            }
+            Step::Link { path, target } => self.link(path, target, self.is_so(step)?),
+            Step::Command {
+                does,
+                probe,
+                run,
+                undo,
+                data,
+                ..
+            } => self.command(does, probe, run, undo.as_ref(), *data),
+            Step::Nftables { path, rules } => self.nftables(path, rules),
+            Step::Service { unit, uses } => self.service(unit, uses),
+        }
+    }
+
+    /// Writes down what is about to be made: if this is interrupted, it can be removed none the less.
+    fn record(&mut self, entry: Entry) -> Result<(), InstallError> {
+        let folder = Path::new(super::manifest::PATH).parent();
+        if let Some(folder) = folder {
+            self.parents(folder)?;
+            if files::look(self.target, folder)?.is_none() {
+                self.manifest.record(Entry::Folder {
+                    path: folder.into(),
+                    shared: false,
+                    data: true,
+                });
+                files::make_folder(self.target, folder, &Access::public(0o750))?;
+            }
+        }
+        self.manifest.record(entry);
+        self.manifest.save(self.target)
+    }
+
+    fn did(&mut self, what: &str, path: &Path) {
+        say(&format!("{what:<8}  {}", path.display()));
+        self.changed.push(path.to_owned());
+    }
+
+    fn packages(&mut self, names: &[String]) -> Result<(), InstallError> {
+        say(&format!("installing packages: {}", names.join(", ")));
+        let before = distribution_packages::installed()?;
+        distribution_packages::install(names)?;
+        let mut new: Vec<_> = distribution_packages::installed()?
+            .difference(&before)
+            .cloned()
+            .collect();
+        if let Some(Entry::Packages { names }) = self.manifest.find("packages") {
+            new.extend(names.iter().cloned());
+        }
+        self.record(Entry::Packages { names: new })
+    }
+
+    fn user(&mut self, name: &str) -> Result<(), InstallError> {
+        if self.target.user_id(name)?.is_some() && self.target.group_id(name)?.is_some() {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        let root = format!("--root={}", self.target.root().display());
+        let line = format!("u {name} - \"Seawall\" /");
+        run(&Call::new(&["systemd-sysusers", &root, "--inline", &line]))?;
+        say(&format!("made      user {name}"));
+        self.record(Entry::User {
+            name: name.to_owned(),
+        })
+    }
+
+    /// Makes the folders above `path` that are missing.
+    fn parents(&mut self, path: &Path) -> Result<(), InstallError> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        if self.target.path(parent).is_dir() {
+            return Ok(());
+        }
+        self.parents(parent)?;
+        files::make_folder(self.target, parent, &Access::public(0o755))?;
+        self.manifest.record(Entry::Folder {
+            path: parent.into(),
+            shared: true,
+            data: false,
+        });
+        Ok(())
+    }
+
+    fn folder(&mut self, path: &Path, access: &Access, data: bool) -> Result<(), InstallError> {
+        self.parents(path)?;
+        match files::look(self.target, path)? {
+            Some(found) if !found.is_dir() => {
+                return Err(InstallError::Conflict {
+                    path: self.target.path(path),
+                });
+            }
+            Some(found) if files::has_access(self.target, &found, access)? => self.unchanged += 1,
+            Some(_) => {
+                files::set_access(self.target, path, access)?;
+                self.did("mended", path);
+            }
+            None => {
+                self.record(Entry::Folder {
+                    path: path.into(),
+                    shared: false,
+                    data,
+                })?;
+                // It may have come with the manifest.
+                if files::look(self.target, path)?.is_none() {
+                    files::make_folder(self.target, path, access)?;
+                } else {
+                    files::set_access(self.target, path, access)?;
+                }
+                self.did("made", path);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: &Path,
+        access: &Access,
+        contents: &[u8],
+        data: bool,
+        is_so: bool,
+    ) -> Result<(), InstallError> {
+        self.parents(path)?;
+        let found = files::look(self.target, path)?;
+        let entry = Entry::File {
+            path: path.into(),
+            digest: digest(contents),
+            data,
+        };
+        match found {
+            Some(found) if found.is_file() && is_so => {
+                if files::has_access(self.target, &found, access)? {
+                    self.unchanged += 1;
+                } else {
+                    files::set_access(self.target, path, access)?;
+                    self.did("mended", path);
+                }
+                // What is in use may have been changed by its operator since, and is ours still.
+                if self.manifest.find(&entry.key()).is_some() {
+                    self.manifest.record(entry);
+                }
+            }
+            found => {
+                self.record(entry)?;
+                files::write_file(self.target, path, access, contents)?;
+                self.did(if found.is_some() { "mended" } else { "made" }, path);
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &Path, aim: &Path, is_so: bool) -> Result<(), InstallError> {
+        self.parents(path)?;
+        if is_so {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        self.record(Entry::Link {
+            path: path.into(),
+            target: aim.into(),
+        })?;
+        let place = self.target.path(path);
+        let failed = |source| InstallError::File {
+            path: place.clone(),
+            source,
+        };
+        let found = files::look(self.target, path)?.is_some();
+        if found {
+            fs::remove_file(&place).map_err(failed)?;
+        }
+        symlink(aim, &place).map_err(failed)?;
+        self.did(if found { "mended" } else { "made" }, path);
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        does: &str,
+        probe: &Probe,
+        call: &Call,
+        undo: Option<&Call>,
+        data: bool,
+    ) -> Result<(), InstallError> {
+        if is_done(probe) {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        if let Some(undo) = undo {
+            self.record(Entry::Command {
+                does: does.to_owned(),
+                undo: undo.clone(),
+                data,
+            })?;
+        }
+        run(call)?;
+        say(&format!("did       {does}"));
+        Ok(())
+    }
+
+    fn nftables(&mut self, path: &Path, rules: &str) -> Result<(), InstallError> {
+        let wanted = nftables::count_of(rules);
+        if !self.changed.iter().any(|changed| changed == path)
+            && nftables::present()?.count() == wanted
+        {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        self.record(Entry::Nftables)?;
+        nftables::remove()?;
+        nftables::load(path)?;
+        say("did       put rules into nftables");
+        Ok(())
+    }
+
+    fn service(&mut self, unit: &str, uses: &[PathBuf]) -> Result<(), InstallError> {
+        self.tell()?;
+        let verb = if !succeeds(&["systemctl", "--quiet", "is-active", unit]) {
+            "start"
+        } else if uses.iter().any(|path| self.changed.contains(path)) {
+            "restart"
+        } else {
+            self.unchanged += 1;
+            return Ok(());
+        };
+        if unit.ends_with(".socket") {
+            // systemd opens no socket for a service that runs without it.
+            run(&Call::new(&[
+                "systemctl",
+                "stop",
+                "seawall-balancer.service",
+            ]))?;
+        }
+        run(&Call::new(&["systemctl", verb, unit])).map_err(|error| error.of_unit(unit))?;
+        say(&format!("{verb:<8}  {unit}"));
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), InstallError> {
+        if self.target.is_live {
+            undo::tell_of(&self.changed[self.told..])?;
+        }
+        self.told = self.changed.len();
+        Ok(())
+    }
+
+    /// What a former run made and the plan has no more: a node less, log files no longer wanted.
+    fn remove_stale(&mut self, steps: &[Step]) -> Result<(), InstallError> {
+        let wanted: Vec<_> = steps.iter().map(Step::key).collect();
+        let mut kept = Vec::new();
+        for entry in std::mem::take(&mut self.manifest.entries).into_iter().rev() {
+            let is_shared = matches!(entry, Entry::Folder { shared: true, .. });
+            if is_shared || entry.is_data() || wanted.contains(&entry.key()) {
+                kept.push(entry);
+                continue;
+            }
+            if let Some(path) = entry.path() {
+                self.changed.push(path.to_owned());
+            }
+            let outcome = undo::undo(self.target, &entry, undo::Data::Keep)?;
+            say(&outcome.to_string());
+        }
+        kept.reverse();
+        self.manifest.entries = kept;
+        Ok(())
+    }
+}
+
+/// The configuration and the passwords are the operator's from the start.
+fn step_is_kept_by_operator(step: &Step) -> bool {
+    matches!(step, Step::File { data: true, .. })
+}
+
+fn contents_of(contents: &Contents) -> Result<Cow<'_, [u8]>, InstallError> {
+    match contents {
+        Contents::Text(text) | Contents::Secret(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        Contents::CopyOf(path) => match fs::read(path) {
+            Ok(bytes) => Ok(Cow::Owned(bytes)),
+            Err(source) => Err(InstallError::File {
+                path: path.clone(),
+                source,
+            }),
+        },
+    }
+}
+
+fn is_done(probe: &Probe) -> bool {
+    match probe {
+        Probe::Succeeds(call) => run(call).is_ok(),
+        Probe::Prints(call, expected) => {
+            run(call).is_ok_and(|text| text.lines().any(|line| line.trim() == expected))
+        }
+    }
+}

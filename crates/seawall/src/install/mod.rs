@@ -1,0 +1,248 @@
+//! `seawall install` and `seawall uninstall`: from a bare machine to a running cluster, and back.
+//!
+//! A [`plan`](plan::plan) says what is to be there; [`apply`] does what differs and writes down what
+//! it made; [`undo`] takes back exactly that.
+
+mod apply;
+mod args;
+mod ask;
+mod configuration;
+mod database;
+mod distribution_packages;
+mod facts;
+mod files;
+mod firewall;
+mod logs;
+mod manifest;
+mod nftables;
+mod plan;
+mod step;
+mod target;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod units;
+
+use std::{io, path::PathBuf};
+
+pub(crate) use args::{InstallArgs, UninstallArgs};
+
+use crate::{
+    cli::say,
+    config::{ConfigError, Settings},
+};
+use apply::Applier;
+use args::Options;
+use configuration::Configuration;
+use facts::Facts;
+use manifest::Manifest;
+use plan::{Inputs, Plan};
+use target::Target;
+use undo::Data;
+
+/// Why an installation did not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    #[error(
+        "this changes the system and needs root; run it with sudo, or with --dry-run to see what it does"
+    )]
+    NotRoot,
+    #[error(
+        "there is no terminal to ask on; give --yes to take the defaults (--dry-run shows them)"
+    )]
+    NoTerminal,
+    #[error("nothing was changed")]
+    Declined,
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path} is there already, and is not Seawall's; move it away and run this again")]
+    Conflict { path: PathBuf },
+    #[error("the user or group {name} is not in the target's /etc/passwd and /etc/group")]
+    Owner { name: String },
+    #[error("{command}: {reason}")]
+    Command { command: String, reason: String },
+    #[error("{unit} does not start: {reason}\nits log: journalctl --unit {unit} --lines 20")]
+    Unit { unit: String, reason: String },
+    #[error("{path}, which says what is installed, cannot be used: {reason}")]
+    Manifest { path: PathBuf, reason: String },
+    #[error("Seawall is not installed in {root}: {PATH} is not there", PATH = manifest::PATH)]
+    NotInstalled { root: PathBuf },
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    #[error("{0}")]
+    Plan(String),
+}
+
+impl InstallError {
+    fn of_unit(self, unit: &str) -> Self {
+        match self {
+            Self::Command { reason, .. } => Self::Unit {
+                unit: unit.to_owned(),
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
+/// Installs, or shows what that would do.
+pub(crate) fn install(args: &InstallArgs) -> Result<(), String> {
+    try_install(args).map_err(|error| error.to_string())
+}
+
+/// Removes what was installed, or shows what that would be.
+pub(crate) fn uninstall(args: &UninstallArgs) -> Result<(), String> {
+    try_uninstall(args).map_err(|error| error.to_string())
+}
+
+fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
+    if !args.dry_run {
+        check_root()?;
+    }
+    let target = Target::new(&args.root)?;
+    let facts = facts::look(&target)?;
+    let manifest = Manifest::load(&target)?;
+    let remembered = manifest.as_ref().map(|manifest| manifest.options.clone());
+    let answers = ask::answers(args, configuration::is_given(args, &target)?)?;
+    let options = remembered.unwrap_or_default().with(&answers);
+    check_possible(&options, &facts)?;
+    let configuration = configuration::decide(&answers, &options, &target)?;
+    let mut plan = make_plan(&configuration, &options, &facts, manifest.as_ref())?;
+    if args.dry_run {
+        show(&plan);
+        return Ok(());
+    }
+    if !args.yes && !ask::confirm(&summary(&plan))? {
+        return Err(InstallError::Declined);
+    }
+    let mut manifest = manifest.unwrap_or_default();
+    manifest.options = options;
+    let mut applier = Applier::new(&target, manifest);
+    if applier.install_packages(&plan.steps)? {
+        // What came with them may decide on the rest, such as whom the logs belong to.
+        let facts = facts::look(&target)?;
+        let manifest = applier.manifest();
+        plan = make_plan(&configuration, &manifest.options, &facts, Some(manifest))?;
+    }
+    let unchanged = applier.apply(&plan.steps)?;
+    say(&format!(
+        "installed; {unchanged} of {} steps found nothing to do",
+        plan.steps.len()
+    ));
+    for note in &plan.notes {
+        say(&format!("note: {note}"));
+    }
+    Ok(())
+}
+
+fn make_plan(
+    configuration: &Configuration,
+    options: &Options,
+    facts: &Facts,
+    manifest: Option<&Manifest>,
+) -> Result<Plan, InstallError> {
+    let settings = &configuration.settings;
+    let program = std::env::current_exe().map_err(|source| InstallError::File {
+        path: "/proc/self/exe".into(),
+        source,
+    })?;
+    let owns_database = manifest.is_some_and(|manifest| manifest.find(database::DOES).is_some());
+    let inputs = Inputs {
+        settings,
+        config: &configuration.text,
+        password: configuration.password.as_deref(),
+        options,
+        facts,
+        here: &nodes_here(settings, options)?,
+        program: &program,
+        owns_database,
+    };
+    plan::plan(&inputs).map_err(InstallError::Plan)
+}
+
+/// The nodes that this machine runs.
+fn nodes_here(settings: &Settings, options: &Options) -> Result<Vec<String>, InstallError> {
+    for name in &options.here {
+        settings.nodes.find(name).map_err(InstallError::Plan)?;
+    }
+    if !options.here.is_empty() {
+        return Ok(options.here.clone());
+    }
+    let nodes = settings.nodes.iter();
+    let here = nodes.filter(|node| facts::is_here(node.address.ip()));
+    Ok(here.map(|node| node.name.to_string()).collect())
+}
+
+fn check_root() -> Result<(), InstallError> {
+    match nix::unistd::Uid::effective().is_root() {
+        true => Ok(()),
+        false => Err(InstallError::NotRoot),
+    }
+}
+
+fn check_possible(options: &Options, facts: &Facts) -> Result<(), InstallError> {
+    if options.postgres && !facts.is_live {
+        return Err(InstallError::Plan(
+            "PostgreSQL can only be set up in a system that runs, with systemd; give the URL of a \
+             store with --store"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn show(plan: &Plan) {
+    for step in &plan.steps {
+        say(&step.to_string());
+    }
+    for note in &plan.notes {
+        say(&format!("note: {note}"));
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let [mut files, mut commands] = [0, 0];
+    for step in &plan.steps {
+        match step {
+            step::Step::Folder { .. } | step::Step::File { .. } | step::Step::Link { .. } => {
+                files += 1;
+            }
+            _ => commands += 1,
+        }
+    }
+    format!("{files} files and folders, {commands} commands (--dry-run shows them). Go on?")
+}
+
+fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
+    let target = Target::new(&args.root)?;
+    if !args.dry_run {
+        check_root()?;
+    }
+    let Some(manifest) = Manifest::load(&target)? else {
+        return Err(InstallError::NotInstalled {
+            root: target.root().into(),
+        });
+    };
+    let data = match args.purge {
+        true => Data::Purge,
+        false => Data::Keep,
+    };
+    if args.dry_run {
+        for entry in manifest.entries.iter().rev() {
+            let verb = match entry.is_data() && data == Data::Keep {
+                true => "keep",
+                false => "remove",
+            };
+            say(&format!("{verb:<8}  {}", entry.key()));
+        }
+        return Ok(());
+    }
+    let question = match data {
+        Data::Keep => "Seawall is removed; its data stay. Go on?",
+        Data::Purge => "Seawall is removed, with all sessions and settings. Go on?",
+    };
+    if !args.yes && !ask::confirm(question)? {
+        return Err(InstallError::Declined);
+    }
+    undo::undo_all(&target, manifest, data)
+}

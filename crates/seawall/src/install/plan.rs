@@ -1,0 +1,157 @@
+//! What is to be there: decided from settings, options and facts alone. Nothing here looks at the
+//! system, so that a plan can be shown, tested and compared.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use seawall_store::StoreUrl;
+
+use super::{
+    args::Options,
+    database,
+    facts::Facts,
+    firewall, logs,
+    step::{Access, Contents, Step},
+    units,
+};
+use crate::config::Settings;
+
+pub(super) const PROGRAM: &str = "/usr/local/bin/seawall";
+pub(super) const CONFIG: &str = "/etc/seawall/seawall.toml";
+pub(super) const PASSWORD: &str = "/etc/seawall/store-password";
+pub(super) const DATA: &str = "/var/lib/seawall/data";
+pub(super) const WEBAPPS: &str = "/var/lib/seawall/webapps";
+pub(super) const UNITS: &str = "/etc/systemd/system";
+pub(super) const USER: &str = "seawall";
+
+/// What a plan is made from.
+#[derive(Debug)]
+pub(super) struct Inputs<'a> {
+    pub(super) settings: &'a Settings,
+    /// The text of the configuration file.
+    pub(super) config: &'a str,
+    /// The store's password, if it is kept in [`PASSWORD`].
+    pub(super) password: Option<&'a str>,
+    pub(super) options: &'a Options,
+    pub(super) facts: &'a Facts,
+    /// The nodes of this machine.
+    pub(super) here: &'a [String],
+    /// The program to copy.
+    pub(super) program: &'a Path,
+    /// Whether the database's user was made by an earlier installation.
+    pub(super) owns_database: bool,
+}
+
+/// What is to be there, in the order in which it is made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// What is left to the operator.
+    pub(super) notes: Vec<String>,
+}
+
+/// Decides what is to be there.
+pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Plan, String> {
+    let data = data_folder(inputs.settings)?;
+    let mut plan = Plan {
+        steps: Vec::new(),
+        notes: Vec::new(),
+    };
+    plan.steps.extend(packages(inputs)?);
+    plan.steps.push(Step::User {
+        name: USER.to_owned(),
+    });
+    plan.steps.extend(files(inputs, data.as_deref()));
+    plan.steps.extend(units::files(inputs, data.as_deref()));
+    logs::add(inputs, &mut plan);
+    if inputs.options.postgres {
+        plan.steps.extend(database::steps(inputs));
+    }
+    firewall::add(inputs, &mut plan)?;
+    if inputs.facts.is_live {
+        plan.steps.extend(units::services(inputs));
+    } else {
+        plan.notes
+            .push("seawall.target starts when that system boots".to_owned());
+    }
+    Ok(plan)
+}
+
+/// Where clients connect, and where the statistics are.
+pub(super) fn addresses(settings: &Settings) -> [SocketAddr; 2] {
+    [settings.balancer.listen, settings.balancer.stats]
+}
+
+/// The folder that the nodes write to: only with the embedded store.
+fn data_folder(settings: &Settings) -> Result<Option<PathBuf>, String> {
+    let StoreUrl::Sqlite(file) = &settings.store else {
+        return Ok(None);
+    };
+    match file.parent() {
+        Some(folder) if file.is_absolute() => Ok(Some(folder.to_owned())),
+        _ => Err(format!(
+            "the embedded store's file {} has no absolute path, and services have no folder of \
+             their own; write data = \"{DATA}\" into the configuration",
+            file.display()
+        )),
+    }
+}
+
+fn packages(inputs: &Inputs<'_>) -> Result<Option<Step>, String> {
+    let facts = inputs.facts;
+    let mut names = Vec::new();
+    if inputs.options.postgres && !facts.has_postgres {
+        names.push(database::package(facts.distribution)?.to_owned());
+    }
+    if inputs.options.log_files && facts.is_live {
+        if facts.rsyslog.is_none() {
+            names.push("rsyslog".to_owned());
+        }
+        if !facts.has_logrotate {
+            names.push("logrotate".to_owned());
+        }
+    }
+    Ok((!names.is_empty()).then_some(Step::Packages { names }))
+}
+
+fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
+    let private = Access::new(0o640, "root", USER);
+    let folder = |path: &Path, access: Access| Step::Folder {
+        path: path.into(),
+        access,
+        data: true,
+    };
+    let mut steps = vec![folder(
+        Path::new("/etc/seawall"),
+        Access::new(0o750, "root", USER),
+    )];
+    if let Some(password) = inputs.password {
+        steps.push(Step::File {
+            path: PASSWORD.into(),
+            access: private.clone(),
+            contents: Contents::Secret(format!("{password}\n")),
+            data: true,
+        });
+    }
+    steps.push(Step::File {
+        path: CONFIG.into(),
+        access: private,
+        contents: Contents::Text(inputs.config.to_owned()),
+        data: true,
+    });
+    if let Some(webapps) = &inputs.settings.webapps {
+        steps.push(folder(webapps, Access::public(0o755)));
+    }
+    if let Some(data) = data {
+        steps.push(folder(data, Access::new(0o750, USER, USER)));
+    }
+    steps.push(Step::File {
+        path: PROGRAM.into(),
+        access: Access::public(0o755),
+        contents: Contents::CopyOf(inputs.program.into()),
+        data: false,
+    });
+    steps
+}

@@ -1,0 +1,286 @@
+//! From a bare machine to a cluster on PostgreSQL, through what happens to it, and back.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{
+    is_root,
+    nspawn::Machine,
+    tree::{Tree, differences, tree},
+};
+use crate::cluster::{session_cookie, until, visit_count};
+
+const INSTALL: [&str; 7] = [
+    "/root/seawall",
+    "install",
+    "--yes",
+    "--postgres",
+    "--log-files",
+    "--stats-from",
+    "192.0.2.0/24",
+];
+
+const UNITS: [&str; 7] = [
+    "seawall-node@node1.service",
+    "seawall-node@node2.service",
+    "seawall-balancer.socket",
+    "seawall-balancer-stats.socket",
+    "seawall-balancer.service",
+    "seawall-health.timer",
+    "seawall-sweep.timer",
+];
+
+/// What is another's affair: it changes while a machine runs, or with every package that comes or
+/// goes. Each with its reason.
+const EXCEPTIONS: [(&str, &str); 13] = [
+    ("/etc/.pwd.lock", "the lock of the tools that change users"),
+    ("/etc/group-", "their backup"),
+    ("/etc/gshadow-", "their backup"),
+    ("/etc/passwd-", "their backup"),
+    ("/etc/shadow-", "their backup"),
+    ("/etc/subgid-", "their backup"),
+    ("/etc/subuid-", "their backup"),
+    (
+        "/etc/ld.so.cache",
+        "made anew when packages with libraries come or go",
+    ),
+    (
+        "/var/cache",
+        "the package manager's, and what programs can make again",
+    ),
+    ("/var/lib/apt", "the package manager's state"),
+    ("/var/lib/dpkg", "the package manager's state"),
+    (
+        "/var/lib/systemd",
+        "systemd's own state: clock, random seed",
+    ),
+    (
+        "/var/log",
+        "the package manager's logs, and those of whoever runs",
+    ),
+];
+
+/// A request in the machine's network.
+fn get(machine: &Machine, port: u16, path: &str, cookie: &str) -> Option<(String, String)> {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let mut curl = machine.beside("curl");
+    curl.args([
+        "--silent",
+        "--include",
+        "--max-time",
+        "10",
+        "--cookie",
+        cookie,
+        &url,
+    ]);
+    let output = curl.output().unwrap();
+    let answer = String::from_utf8(output.stdout).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.to_owned(), body.to_owned()))
+}
+
+/// A visit of the page through the balancer's port: the cookie, and the visit count.
+fn visit(machine: &Machine, cookie: &str) -> (String, u64) {
+    let (head, body) = get(machine, 80, "/session-test/", cookie).expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}{body}");
+    let cookie = session_cookie(&head).unwrap_or(cookie.to_owned());
+    (cookie, visit_count(&body).expect("a visit count"))
+}
+
+fn snapshot(machine: &Machine) -> Tree {
+    let live = ["/dev", "/proc", "/run", "/sys", "/tmp"];
+    let others = EXCEPTIONS.iter().map(|(path, _)| *path);
+    let without: Vec<_> = live.into_iter().chain(others).collect();
+    tree(machine.root(), &without)
+}
+
+fn main_pid(machine: &Machine, unit: &str) -> String {
+    let pid = machine.run(&["systemctl", "show", "--property=MainPID", "--value", unit]);
+    pid.trim().to_owned()
+}
+
+#[test]
+fn a_bare_debian_becomes_a_cluster_and_bare_again() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::boot();
+    std::fs::copy(
+        env!("CARGO_BIN_EXE_seawall"),
+        machine.root().join("root/seawall"),
+    )
+    .unwrap();
+    let bare = snapshot(&machine);
+
+    machine.run(&INSTALL);
+    let (cookie, first) = visit(&machine, "");
+    assert_eq!(first, 1);
+    check_services(&machine);
+    check_database(&machine);
+    check_firewall(&machine);
+    check_logs(&machine);
+    a_second_install_finds_nothing_to_do(&machine);
+    what_drifted_is_mended(&machine);
+    a_hung_node_is_restarted(&machine);
+    restarts_fail_no_request(&machine);
+
+    // Without --purge the sessions outlive the program.
+    machine.run(&["/root/seawall", "uninstall", "--yes"]);
+    assert!(
+        get(&machine, 80, "/session-test/", "").is_none(),
+        "nothing serves"
+    );
+    machine.run(&["/root/seawall", "install", "--yes"]);
+    assert_eq!(visit(&machine, &cookie).1, 2, "the session goes on");
+
+    machine.run(&["/usr/local/bin/seawall", "uninstall", "--yes", "--purge"]);
+    let mut left = differences(&bare, &snapshot(&machine));
+    left.retain(|(path, _)| !EXCEPTIONS.iter().any(|(exception, _)| path == exception));
+    assert_eq!(left, []);
+    let rules = machine.run(&["nft", "list", "ruleset"]);
+    assert!(!rules.contains("seawall"), "{rules}");
+    let user = machine.try_run(&["getent", "passwd", "seawall", "postgres"]);
+    assert_eq!(String::from_utf8(user.stdout).unwrap(), "");
+}
+
+fn check_services(machine: &Machine) {
+    for unit in UNITS {
+        machine.run(&["systemctl", "is-active", unit]);
+        if unit.ends_with(".service") {
+            machine.run(&["systemd-analyze", "security", "--threshold=20", unit]);
+        }
+    }
+    let user = machine.run(&["ps", "-o", "user=", "-p", &main_pid(machine, UNITS[0])]);
+    assert_eq!(user.trim(), "seawall");
+    for oneshot in ["seawall-health.service", "seawall-sweep.service"] {
+        machine.run(&["systemctl", "start", oneshot]);
+    }
+    let said = machine.run(&["journalctl", "--no-pager", "--unit=seawall-sweep"]);
+    assert!(said.contains("expired sessions deleted"), "{said}");
+}
+
+fn check_database(machine: &Machine) {
+    let ask = |statement: &str| {
+        machine.run(&[
+            "runuser",
+            "--user=postgres",
+            "--",
+            "psql",
+            "-tA",
+            "seawall",
+            "-c",
+            statement,
+        ])
+    };
+    assert_eq!(ask("SELECT count(*) FROM jettysessions").trim(), "1");
+    let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'jettysessions'";
+    assert_eq!(ask(owner).trim(), "seawall");
+    // Nothing of the password is to be seen but in its file.
+    let password = machine.run(&["cat", "/etc/seawall/store-password"]);
+    let journal = machine.run(&["journalctl", "--no-pager"]);
+    assert!(password.trim().len() > 20 && !journal.contains(password.trim()));
+}
+
+fn check_firewall(machine: &Machine) {
+    let rules = machine.run(&["nft", "list", "ruleset"]);
+    for rule in [
+        "tcp dport 80 accept comment \"seawall\"",
+        "ip saddr 192.0.2.0/24 tcp dport 8404 accept comment \"seawall\"",
+        "tcp dport 8404 drop",
+    ] {
+        assert!(rules.contains(rule), "{rule}:\n{rules}");
+    }
+    machine.run(&["nft", "--check", "--file", "/etc/seawall/firewall.nft"]);
+    // The rules come back with the operator's own.
+    machine.run(&["systemctl", "reload", "nftables.service"]);
+    assert_eq!(machine.run(&["nft", "list", "ruleset"]), rules);
+}
+
+fn check_logs(machine: &Machine) {
+    until("each instance writes to its own file", || {
+        ["node1", "node2", "balancer"]
+            .iter()
+            .all(|name| {
+                let file = format!("var/log/seawall/{name}.log");
+                let log = std::fs::read_to_string(machine.root().join(file));
+                log.is_ok_and(|log| log.contains(&format!("seawall-{name}[")))
+            })
+            .then_some(())
+    });
+    machine.run(&["logrotate", "--force", "/etc/logrotate.d/seawall"]);
+    machine.run(&["systemctl", "restart", UNITS[0]]);
+    until("rsyslog writes to the new file", || {
+        let log = std::fs::read_to_string(machine.root().join("var/log/seawall/node1.log"));
+        log.is_ok_and(|log| log.contains("node serves"))
+            .then_some(())
+    });
+}
+
+fn a_second_install_finds_nothing_to_do(machine: &Machine) {
+    let said = machine.run(&["/root/seawall", "install", "--yes"]);
+    let words: Vec<_> = said.split_whitespace().collect();
+    assert_eq!((words[0], words[1]), ("installed;", words[3]), "{said}");
+}
+
+fn what_drifted_is_mended(machine: &Machine) {
+    machine.run(&["systemctl", "stop", UNITS[1], "seawall-sweep.timer"]);
+    machine.run(&[
+        "rm",
+        "/etc/seawall/store-password",
+        "/etc/logrotate.d/seawall",
+    ]);
+    machine.run(&["chmod", "0777", "/etc/seawall/seawall.toml"]);
+    machine.run(&["nft", "flush", "chain", "inet", "filter", "input"]);
+    let said = machine.run(&["/root/seawall", "install", "--yes"]);
+    for line in [
+        "made      /etc/seawall/store-password",
+        "mended    /etc/seawall/seawall.toml",
+        "made      /etc/logrotate.d/seawall",
+        "did       make the database seawall and its owner",
+        "did       put rules into nftables",
+        "start     seawall-node@node2.service",
+        "start     seawall-sweep.timer",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}:\n{said}");
+    }
+    check_firewall(machine);
+    visit(machine, "");
+    a_second_install_finds_nothing_to_do(machine);
+}
+
+fn a_hung_node_is_restarted(machine: &Machine) {
+    let hung = main_pid(machine, UNITS[0]);
+    machine.run(&["kill", "-STOP", &hung]);
+    until("systemd replaces the hung node", || {
+        let is_new = !["0", &hung].contains(&main_pid(machine, UNITS[0]).as_str());
+        is_new.then_some(())
+    });
+    until("it serves", || get(machine, 8080, "/session-test/", ""));
+}
+
+/// Nodes one after the other and the balancer, under load.
+fn restarts_fail_no_request(machine: &Machine) {
+    let mut bench = machine.beside(env!("CARGO_BIN_EXE_seawall"));
+    bench.args([
+        "bench",
+        "http://127.0.0.1/session-test/",
+        "--json",
+        "--duration",
+        "8s",
+    ]);
+    bench
+        .args(["--sessions", "16", "--connections", "8"])
+        .stdout(Stdio::piped());
+    let bench = bench.spawn().unwrap();
+    for unit in [UNITS[0], UNITS[1], UNITS[4]] {
+        machine.run(&["systemctl", "restart", unit]);
+    }
+    let output = bench.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{report}");
+    assert!(
+        report["errors"].as_object().unwrap().is_empty(),
+        "requests failed: {report}"
+    );
+}

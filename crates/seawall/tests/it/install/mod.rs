@@ -1,0 +1,18 @@
+//! `install` and `uninstall`: into another root, into a machine that boots, and what each of the
+//! files is worth to the programs that read it.
+
+mod checks;
+mod image;
+mod machine;
+mod nspawn;
+mod service;
+mod tree;
+
+/// Whether this may install; tests that need it say why they do nothing otherwise.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::Uid::effective().is_root();
+    if !root {
+        eprintln!("not run: it needs root");
+    }
+    root
+}
