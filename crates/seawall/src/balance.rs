@@ -39,8 +39,10 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
     if wanted.port() != 0 && wanted != address {
         tracing::warn!(%wanted, "the socket unit has another address than the settings; run `seawall install` again");
     }
-    service::tell(pulse, shutdown.clone())?;
-    balancer.run(shutdown).map_err(|error| error.to_string())?;
+    let telling = service::tell(pulse, shutdown.clone())?;
+    let ended = balancer.run(shutdown);
+    telling.end();
+    ended.map_err(|error| error.to_string())?;
     tracing::info!("balancer ended");
     Ok(())
 }

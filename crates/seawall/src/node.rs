@@ -37,8 +37,10 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     }
     end_on_signal(&shutdown)?;
     tracing::info!(node = args.name, address = %node.local_addr(), "node serves");
-    service::tell(pulse, shutdown.clone())?;
-    node.run(shutdown).map_err(|error| error.to_string())?;
+    let telling = service::tell(pulse, shutdown.clone())?;
+    let ended = node.run(shutdown);
+    telling.end();
+    ended.map_err(|error| error.to_string())?;
     tracing::info!(node = args.name, "node ended");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Outside systemd all of this does nothing.
 
-use std::time::Duration;
+use std::{thread::JoinHandle, time::Duration};
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -22,15 +22,46 @@ pub(crate) fn pulse(workers: usize) -> Option<Pulse> {
     std::env::var_os("NOTIFY_SOCKET").map(|_| Pulse::new(workers))
 }
 
+/// A thread that tells the service manager how it is.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    is_over: Shutdown,
+    thread: Option<JoinHandle<()>>,
+}
+
 /// Tells the service manager when all workers serve, then that they live, then that they end.
 ///
 /// The thread that tells is not one of the workers, but has nothing to tell unless each of them
 /// gave a sign of life. It goes on while requests in flight are finished.
-pub(crate) fn tell(pulse: Option<Pulse>, shutdown: Shutdown) -> Result<(), String> {
-    let Some(pulse) = pulse else { return Ok(()) };
-    let runtime = runtime()?;
-    std::thread::spawn(move || runtime.block_on(keep_telling(&pulse, &shutdown)));
-    Ok(())
+pub(crate) fn tell(pulse: Option<Pulse>, shutdown: Shutdown) -> Result<Telling, String> {
+    let is_over = Shutdown::new();
+    let thread = match pulse {
+        Some(pulse) => {
+            let (runtime, is_over) = (runtime()?, is_over.clone());
+            Some(std::thread::spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = keep_telling(&pulse, &shutdown) => {}
+                        () = is_over.wait() => {}
+                    }
+                });
+            }))
+        }
+        None => None,
+    };
+    Ok(Telling { is_over, thread })
+}
+
+impl Telling {
+    /// Says that this ends, at the latest now.
+    pub(crate) fn end(self) {
+        self.is_over.trigger();
+        if let Some(thread) = self.thread {
+            // It does nothing that could panic, and there is nothing left to do if it did.
+            let _ = thread.join();
+            notify(NotifyState::Stopping);
+        }
+    }
 }
 
 async fn keep_telling(pulse: &Pulse, shutdown: &Shutdown) {

@@ -58,6 +58,12 @@ pub(super) fn undo_all(
         let outcome = undo(target, entry, data)?;
         say(&outcome.to_string());
         match outcome {
+            // At once: with its rules, rsyslog would make the folder of the logs again.
+            Outcome::Removed(_)
+                if target.is_live && entry.path() == Some(Path::new(logs::RULES)) =>
+            {
+                tell_of(&[logs::RULES.into()])?;
+            }
             Outcome::Removed(_) => gone.extend(entry.path().map(Path::to_owned)),
             Outcome::Kept(..) => kept.insert(0, entry.clone()),
         }
@@ -129,7 +135,7 @@ pub(super) fn tell_of(changed: &[PathBuf]) -> Result<(), InstallError> {
     if touches(UNITS) {
         run(&Call::new(&["systemctl", "daemon-reload"]))?;
     }
-    if touches(logs::RULES) {
+    if touches(logs::RULES) && succeeds(&["systemctl", "cat", "rsyslog.service"]) {
         run(&Call::new(&["systemctl", "try-restart", "rsyslog.service"]))?;
     }
     Ok(())
