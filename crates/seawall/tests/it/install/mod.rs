@@ -9,6 +9,7 @@ mod service;
 mod tree;
 
 /// Whether this may install; tests that need it say why they do nothing otherwise.
+#[expect(clippy::print_stderr, reason = "a test that does nothing says so")]
 pub(crate) fn is_root() -> bool {
     let root = nix::unistd::Uid::effective().is_root();
     if !root {

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -126,6 +125,10 @@ impl Machine {
 }
 
 impl Drop for Machine {
+    #[expect(
+        clippy::print_stderr,
+        reason = "why a machine does not boot stands on its console"
+    )]
     fn drop(&mut self) {
         // With its first process all others end, for they are in its namespace.
         let _ = kill(self.init, Signal::SIGKILL);
@@ -163,10 +166,9 @@ fn child_of(process: u32) -> Option<Pid> {
 fn bare_root() -> PathBuf {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let archive = cache.join(format!("debian-12-{EDITION}.tar"));
-    // Only one test process makes it: the port is a lock that ends with its holder.
-    let _lock = until("nobody else makes the root", || {
-        TcpListener::bind("127.0.0.1:47612").ok()
-    });
+    // Only one test process makes it; the lock ends with its holder.
+    let lock = fs::File::create(archive.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     if archive.exists() {
         return archive;
     }
