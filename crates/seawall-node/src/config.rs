@@ -6,7 +6,7 @@ use seawall_net::{Pulse, ServeLimits};
 use seawall_session::SessionSettings;
 use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
 
-use crate::client::TrustedProxies;
+use crate::{admin::AdminToken, client::TrustedProxies};
 
 /// How a node is set up.
 #[derive(Debug, Clone)]
@@ -36,6 +36,11 @@ pub struct NodeConfig {
     pub clock: Arc<dyn Clock>,
     /// Limits of the HTTP server.
     pub limits: ServeLimits,
+    /// How long a node that is asked to end still answers, and says that it leaves, unless everybody
+    /// knows already. Longer than the time between two checks of a balancer.
+    pub linger: Duration,
+    /// What a caller must show who drains the node; without one nobody can.
+    pub admin_token: Option<AdminToken>,
     /// The most bytes of a form that a page takes.
     pub form_limit: usize,
     /// Where each worker gives signs of life once it serves, if anybody listens.
@@ -59,6 +64,8 @@ impl NodeConfig {
             sweep_interval: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
             limits: ServeLimits::default(),
+            linger: Duration::from_secs(3),
+            admin_token: None,
             form_limit: 1 << 20,
             pulse: None,
         }

@@ -5,9 +5,11 @@
 //! `request`, `session` and `node`. Changes are picked up within a second. The application
 //! `session-test` is built in.
 
+mod admin;
 mod client;
 mod config;
 mod health;
+mod leave;
 mod metrics;
 mod node;
 mod params;
@@ -15,6 +17,7 @@ mod respond;
 mod service;
 mod webapp;
 
+pub use admin::{ADMIN_TOKEN_MIN, AdminToken, AdminTokenError};
 pub use client::{Network, NetworkError, TrustedProxies};
 pub use config::NodeConfig;
 pub use node::{Node, NodeError};

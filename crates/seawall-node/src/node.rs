@@ -12,11 +12,12 @@ use seawall_net::{
 };
 use seawall_session::Sweeper;
 use seawall_store::Batcher;
-use tokio::sync::SetOnce;
+use tokio::sync::{Barrier, SetOnce};
 
 use crate::{
     config::NodeConfig,
     health::{self, Health},
+    leave,
     metrics::Sources,
     service::{self, Server},
     webapp::{Catalog, Deployer},
@@ -90,11 +91,21 @@ impl Node {
         self.listeners.local_addr()
     }
 
-    /// Serves until `shutdown`, then finishes what is in flight. Blocks the calling thread.
+    /// Serves until `shutdown`, tells everybody who comes that it leaves, and finishes what is in
+    /// flight. Blocks the calling thread.
     ///
     /// # Errors
     /// [`NodeError::Workers`] when a thread cannot be started or fails.
     pub fn run(self, shutdown: Shutdown) -> Result<(), NodeError> {
+        self.run_until(shutdown, Shutdown::new())
+    }
+
+    /// As [`run`](Self::run), with a second word: at `end` the node tells nobody any more, takes no
+    /// more requests, and finishes what is in flight.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_until(self, leave: Shutdown, end: Shutdown) -> Result<(), NodeError> {
         let address = self.local_addr();
         let workers = self.config.workers.max(1);
         let (unix, _file) = self.socket.map(UnixSocket::into_parts).unzip();
@@ -105,22 +116,28 @@ impl Node {
         let config = Arc::new(self.config);
         // The first worker makes what all of them share, on its own runtime.
         let shared = Arc::new(SetOnce::<Arc<Server>>::new());
+        let all_served = Arc::new(Barrier::new(workers));
+        let end = leave::End {
+            asked: leave,
+            now: end,
+        };
         let threads = Workers::spawn("node", workers, move |index| {
             let (tcp, unix) = {
                 let mut listeners = listeners.lock().expect("no worker panicked here");
                 (listeners.0.pop(), listeners.1.pop())
             };
             let (config, shared) = (config.clone(), shared.clone());
-            let (limits, shutdown) = (limits.clone(), shutdown.clone());
+            let (limits, end) = (limits.clone(), end.clone());
+            let all_served = all_served.clone();
             async move {
-                let _background = (index == 0).then(|| start(&config, address, &shutdown, &shared));
+                let _background = (index == 0).then(|| start(&config, address, &end, &shared));
                 let server = shared.wait().await.clone();
                 if let Some(pulse) = &config.pulse {
                     tokio::task::spawn_local(pulse.clone().beat(index));
                 }
                 let listen = async |listener: Option<Listener>| {
                     let Some(listener) = listener else { return };
-                    let served = serve(listener, limits.clone(), shutdown.clone(), |peer| {
+                    let served = serve(listener, limits.clone(), end.now.clone(), |peer| {
                         service::Connection::new(server.clone(), peer)
                     });
                     if let Err(error) = served.await {
@@ -128,6 +145,12 @@ impl Node {
                     }
                 };
                 tokio::join!(listen(tcp), listen(unix));
+                // The first worker's runtime has what all need to finish their last requests. One that
+                // panicked never comes.
+                let others = tokio::time::timeout(limits.grace * 2, all_served.wait());
+                if others.await.is_err() {
+                    tracing::warn!("not every worker has ended");
+                }
             }
         })?;
         Ok(threads.join()?)
@@ -138,11 +161,14 @@ impl Node {
 fn start(
     config: &Arc<NodeConfig>,
     address: SocketAddr,
-    shutdown: &Shutdown,
+    end: &leave::End,
     shared: &SetOnce<Arc<Server>>,
 ) -> Arc<Sweeper> {
     let batcher = Batcher::spawn(config.store.clone(), &config.batcher);
-    let health = Arc::new(Health::new(config.sessions.node.clone(), shutdown.clone()));
+    let health = Arc::new(Health::new(
+        config.sessions.node.clone(),
+        config.clock.clone(),
+    ));
     let mut deployer = Deployer::new(config.clone(), batcher.clone(), address);
     let sweeper = Arc::new(Sweeper::spawn(
         config.store.clone(),
@@ -161,6 +187,7 @@ fn start(
     ));
     let set = shared.set(server.clone());
     debug_assert!(set.is_ok(), "only the first worker starts the node");
+    tokio::spawn(leave::leave(end.clone(), health.clone(), config.linger));
     tokio::spawn(health::watch_store(health, batcher));
     tokio::spawn(async move {
         loop {

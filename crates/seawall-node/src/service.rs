@@ -14,8 +14,9 @@ use http::{
 use hyper::{body::Incoming, service::Service};
 
 use crate::{
+    admin,
     config::NodeConfig,
-    health::Health,
+    health::{Health, OpenConnection},
     metrics::{self, METRICS_PATH, Sources},
     node::SharedCatalog,
     params::{self, Params},
@@ -76,6 +77,10 @@ impl Server {
                 .snapshot(self.health.in_flight(), catalog.statistics());
             return metrics::respond(&snapshot);
         }
+        let token = self.config.admin_token.as_ref();
+        if let Some(response) = admin::respond(&request, token, &self.health) {
+            return response;
+        }
         let _in_flight = self.health.enter();
         if ![Method::GET, Method::HEAD, Method::POST].contains(request.method()) {
             let sentence = "This server answers GET, HEAD and POST.";
@@ -132,15 +137,21 @@ impl Server {
 }
 
 /// The service of one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     server: Arc<Server>,
     peer: SocketAddr,
+    _open: OpenConnection,
 }
 
 impl Connection {
     pub(crate) fn new(server: Arc<Server>, peer: SocketAddr) -> Self {
-        Self { server, peer }
+        let _open = server.health.open();
+        Self {
+            server,
+            peer,
+            _open,
+        }
     }
 }
 
@@ -150,7 +161,11 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let Self { server, peer } = self.clone();
-        Box::pin(async move { Ok(server.respond(request, peer).await) })
+        let (server, peer) = (self.server.clone(), self.peer);
+        Box::pin(async move {
+            let mut response = server.respond(request, peer).await;
+            server.health.announce(response.headers_mut());
+            Ok(response)
+        })
     }
 }

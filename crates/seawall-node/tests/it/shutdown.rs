@@ -32,6 +32,38 @@ fn a_request_that_has_begun_gets_its_answer() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// The workers share what the first one has made, so it must not end before them.
+#[test]
+fn requests_on_all_threads_get_their_answers() {
+    for _ in 0..4 {
+        let node = TestNode::start(&[]);
+        let mut streams: Vec<_> = (0..8).map(|_| begin_to_visit(&node)).collect();
+        node.until("/.seawall/health", |health| {
+            health.contains("\"in_flight\":8")
+        });
+        node.at_once.trigger();
+        for stream in &mut streams {
+            stream.write_all(b"b").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(status(&answer), 200, "{answer}");
+        }
+        assert!(node.end());
+    }
+}
+
+/// A visit of a page with a session; the last byte of its form has not been sent.
+fn begin_to_visit(node: &TestNode) -> TcpStream {
+    let mut stream = node.connect();
+    write!(
+        stream,
+        "POST /session-test/ HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na="
+    )
+    .unwrap();
+    stream
+}
+
 #[test]
 fn an_idle_connection_does_not_hold_the_node_up() {
     let node = TestNode::start(&[]);

@@ -11,9 +11,11 @@ use std::{
 };
 
 use seawall_net::Shutdown;
-use seawall_node::{Node, NodeConfig, NodeError};
+use seawall_node::{AdminToken, Node, NodeConfig, NodeError};
 use seawall_store::memory::MemoryStore;
 use tempfile::TempDir;
+
+pub(crate) const ADMIN_TOKEN: &str = "0123456789abcdef";
 
 /// No step of a test takes longer, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -21,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct TestNode {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: Shutdown,
+    /// Ends it without telling anybody.
+    pub(crate) at_once: Shutdown,
     webapps: TempDir,
     thread: Option<JoinHandle<Result<(), NodeError>>>,
 }
@@ -43,14 +47,18 @@ impl TestNode {
         config.form_limit = 1_000;
         config.workers = 2;
         config.socket = Some(socket(webapps.path()));
+        config.linger = Duration::from_millis(300);
+        config.admin_token = Some(AdminToken::new(ADMIN_TOKEN).unwrap());
         change(&mut config);
         let node = Node::bind(config).unwrap();
-        let (address, shutdown) = (node.local_addr(), Shutdown::new());
-        let end = shutdown.clone();
-        let thread = std::thread::spawn(move || node.run(end));
+        let address = node.local_addr();
+        let (shutdown, at_once) = (Shutdown::new(), Shutdown::new());
+        let (leave, end) = (shutdown.clone(), at_once.clone());
+        let thread = std::thread::spawn(move || node.run_until(leave, end));
         Self {
             address,
             shutdown,
+            at_once,
             webapps,
             thread: Some(thread),
         }
@@ -115,7 +123,7 @@ impl TestNode {
 
 impl Drop for TestNode {
     fn drop(&mut self) {
-        self.shutdown.trigger();
+        self.at_once.trigger();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -82,7 +82,7 @@ pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
 pub(crate) fn of_text(path: &Path, text: &str) -> Result<Settings, ConfigError> {
     let mut raw = Raw::parse(path, text)?;
     raw.store.password_file = PathBuf::new();
-    Settings::from_raw(path, raw)
+    Settings::from_raw(path, raw, encryption::environment()?)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
