@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) moved: Cache<Box<str>, usize>,
     pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Requests for which no server had an answer.
+    pub(crate) failed: AtomicU64,
     pub(crate) started: Instant,
 }
 
@@ -129,6 +131,7 @@ impl Balancer {
             moved: Cache::new(MOVED_LIMIT),
             requests: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             started: Instant::now(),
             config: self.config,
         });
@@ -170,8 +173,9 @@ fn start_beside(shared: &Arc<Shared>, shutdown: &Shutdown, listener: TcpListener
         tokio::task::spawn_local(check::keep_checking(server.clone(), check.clone()));
     }
     let (shared, shutdown) = (shared.clone(), shutdown.clone());
+    let recent = stats::Recently::start(&shared);
     tokio::task::spawn_local(async move {
-        let make_service = |_| stats::Statistics::new(shared.clone());
+        let make_service = |_| stats::Statistics::new(shared.clone(), recent.clone());
         let limits = ServeLimits::default();
         if let Err(error) = serve(listener, limits, shutdown, make_service).await {
             tracing::error!(%error, "the statistics' listener failed");

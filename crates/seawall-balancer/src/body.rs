@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use seawall_net::BoxError;
 use tokio::time::{Instant, Sleep};
 
-use crate::pool::Lease;
+use crate::{in_flight, pool::Lease};
 
 /// A request's body on its way to a server.
 #[derive(Debug, Default)]
@@ -69,6 +69,7 @@ pin_project! {
             #[pin] stalled: Sleep,
             limit: Duration,
             lease: Option<Lease>,
+            in_flight: Option<in_flight::Passing>,
         },
     }
 }
@@ -81,13 +82,19 @@ impl ResponseBody {
     }
 
     /// Passes the server's body on; `lease` gives the connection back when all of it has passed.
-    pub(crate) fn passing(body: Incoming, lease: Lease, limit: Duration) -> Self {
+    pub(crate) fn passing(
+        body: Incoming,
+        lease: Lease,
+        in_flight: in_flight::Passing,
+        limit: Duration,
+    ) -> Self {
         let stalled = tokio::time::sleep(limit);
         Self::Passing {
             body,
             stalled,
             limit,
             lease: Some(lease),
+            in_flight: Some(in_flight),
         }
     }
 }
@@ -109,6 +116,7 @@ impl Body for ResponseBody {
                 mut stalled,
                 limit,
                 lease,
+                in_flight,
             } => {
                 let Poll::Ready(frame) = body.poll_frame(context) else {
                     ready!(stalled.poll(context));
@@ -116,6 +124,7 @@ impl Body for ResponseBody {
                 };
                 match &frame {
                     None => {
+                        drop(in_flight.take());
                         if let Some(lease) = lease.take() {
                             lease.give_back();
                         }

@@ -69,9 +69,9 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
     } else {
         count(&counters.failed_checks);
     }
-    if server.is_draining() != result.draining {
+    // A server that cannot be reached has not said that it is ready again.
+    if result.code.is_some() {
         server.set_draining(result.draining);
-        tracing::info!(server = %server.config.name, draining = result.draining, "drain");
     }
     let Some(status) = health.observe(result.passed) else {
         return;

@@ -5,10 +5,7 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
 };
 
@@ -25,6 +22,8 @@ use crate::{
     body::{RequestBody, ResponseBody},
     config::StickyMode,
     headers,
+    in_flight::{self, InFlight},
+    internal,
     pick::{Candidate, Picker, Tier},
     pool::{Lease, Pool, Upstream},
     respond,
@@ -72,23 +71,6 @@ impl Outgoing {
     }
 }
 
-/// Counts a request at a server while it lives.
-struct InFlight<'a>(&'a AtomicUsize);
-
-impl<'a> InFlight<'a> {
-    fn enter(server: &'a Server) -> Self {
-        let now = server.in_flight.fetch_add(1, Relaxed) + 1;
-        server.counters.in_flight_max.fetch_max(now, Relaxed);
-        Self(&server.in_flight)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let pool = Pool::new(shared.servers.len());
@@ -127,6 +109,10 @@ impl Worker {
             let refusal = respond::problem(StatusCode::BAD_REQUEST, sentence);
             return (refusal, None);
         }
+        if internal::is_internal(request.uri().path()) {
+            let sentence = "There is nothing at this address.";
+            return (respond::problem(StatusCode::NOT_FOUND, sentence), None);
+        }
         let upgrade = headers::upgrade(request.headers());
         let config = &self.shared.config;
         let wanted = self.wanted(request.headers());
@@ -157,7 +143,10 @@ impl Worker {
                 let response = self.finish(response, server, directed, client_upgrade);
                 (response, Some(server))
             }
-            Err(response) => (response, None),
+            Err(response) => {
+                count(&self.shared.failed);
+                (response, None)
+            }
         }
     }
 
@@ -319,10 +308,12 @@ impl Worker {
         }
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let response = Response::from_parts(parts, incoming);
-            return Ok(tunnel::keep_upgrade(response));
+            let in_flight = in_flight::Passing::go_on(server);
+            return Ok(tunnel::keep_upgrade(response, in_flight));
         }
         let limit = self.shared.config.timeouts.server;
-        let body = ResponseBody::passing(incoming, lease, limit);
+        let in_flight = in_flight::Passing::go_on(server);
+        let body = ResponseBody::passing(incoming, lease, in_flight, limit);
         Ok(Response::from_parts(parts, body))
     }
 
@@ -375,8 +366,11 @@ impl Worker {
         let config = &self.shared.config;
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(http::header::UPGRADE).cloned();
-        headers::strip_hop_by_hop(response.headers_mut());
-        let name = &self.shared.servers[server].config.name;
+        let server = &self.shared.servers[server];
+        if headers::strip_hop_by_hop(response.headers_mut()) {
+            server.announced_drain();
+        }
+        let name = &server.config.name;
         sticky::mark_response(
             response.headers_mut(),
             config.sticky,

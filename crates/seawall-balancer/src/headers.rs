@@ -8,6 +8,8 @@ use http::{
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a node of Seawall has in its answers while it drains, named in `Connection`.
+const DRAINING: HeaderName = HeaderName::from_static("x-seawall-draining");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Header fields that are for one connection only.
@@ -22,8 +24,10 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// Removes what is for one connection only, and what the `Connection` field names as such.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what is for one connection only, and what the `Connection` field names as such. True when
+/// the sender says by that field that it drains.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
+    let mut draining = false;
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -34,6 +38,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             // A client must not make the proxy drop what servers rely on.
             .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
             .collect();
+        draining = named.contains(&DRAINING);
         for name in named {
             headers.remove(name);
         }
@@ -44,6 +49,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let name = name.clone();
         headers.remove(name);
     }
+    draining
 }
 
 /// Tells the server whom the request came from.
@@ -117,9 +123,20 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
-        strip_hop_by_hop(&mut headers);
+        assert!(!strip_hop_by_hop(&mut headers));
         let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["accept"]);
+    }
+
+    #[test]
+    fn a_server_says_that_it_drains_to_its_neighbour_only() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DRAINING, HeaderValue::from_static("1"));
+        assert!(!strip_hop_by_hop(&mut headers), "not named in Connection");
+        let value = HeaderValue::from_static("close, x-seawall-draining");
+        headers.insert(CONNECTION, value);
+        assert!(strip_hop_by_hop(&mut headers));
+        assert!(headers.is_empty());
     }
 
     #[test]

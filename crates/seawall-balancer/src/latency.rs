@@ -18,6 +18,35 @@ pub(crate) struct Latency {
     micros: AtomicU64,
 }
 
+/// The time within which the share `q` of answers came, from 0 to 1; `None` when there were none.
+///
+/// `bounds` are the buckets' upper bounds in µs, `counts` how many answers each bucket holds, and the
+/// last one those beyond all bounds. Within a bucket the times are taken to be spread evenly.
+#[must_use]
+pub fn quantile(bounds: &[u64], counts: &[u64], q: f64) -> Option<Duration> {
+    let all: u64 = counts.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let lossy = |count: u64| {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let count = count as f64;
+        count
+    };
+    let wanted = lossy(all) * q;
+    let (mut below, mut lower) = (0, 0);
+    for (count, &upper) in counts.iter().zip(bounds) {
+        if *count > 0 && lossy(below + count) >= wanted {
+            let share = (wanted - lossy(below)) / lossy(*count);
+            let micros = lossy(lower) + lossy(upper - lower) * share.clamp(0.0, 1.0);
+            return Some(Duration::from_secs_f64(micros / 1e6));
+        }
+        below += count;
+        lower = upper;
+    }
+    Some(Duration::from_micros(lower))
+}
+
 impl Latency {
     pub(crate) fn record(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -38,6 +67,11 @@ impl Latency {
         (bounded, all)
     }
 
+    /// How many answers each bucket holds.
+    pub(crate) fn counts(&self) -> [u64; BOUNDS.len() + 1] {
+        std::array::from_fn(|index| self.buckets[index].load(Relaxed))
+    }
+
     /// The sum of all times, in µs.
     pub(crate) fn micros(&self) -> u64 {
         self.micros.load(Relaxed)
@@ -47,6 +81,19 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_lie_within_their_bucket() {
+        let bounds = [1_000, 2_000];
+        let millis = |counts: &[u64], q| {
+            quantile(&bounds, counts, q).map(|time| time.as_secs_f64() * 1_000.0)
+        };
+        assert_eq!(millis(&[0, 0, 0], 0.5), None);
+        assert_eq!(millis(&[10, 0, 0], 0.5), Some(0.5));
+        assert_eq!(millis(&[50, 50, 0], 0.5), Some(1.0));
+        assert_eq!(millis(&[0, 100, 0], 0.99), Some(1.99));
+        assert_eq!(millis(&[1, 0, 9], 0.99), Some(2.0), "at least that");
+    }
 
     #[test]
     fn answers_are_counted_up_to_their_bound() {

@@ -98,7 +98,18 @@ impl Server {
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, SeqCst);
+        if self.draining.swap(draining, SeqCst) != draining {
+            tracing::info!(server = %self.config.name, draining, "drain");
+        }
+    }
+
+    /// Takes note of an answer in which the server said that it drains, without waiting for the next
+    /// check, which is asked for now.
+    pub(crate) fn announced_drain(&self) {
+        if !self.is_draining() {
+            self.set_draining(true);
+            self.check_now.notify_one();
+        }
     }
 
     /// Keeps requests away until the next good check, which is asked for now.

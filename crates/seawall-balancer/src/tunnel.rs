@@ -1,6 +1,6 @@
 //! Connections that switch protocols: WebSockets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response,
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, in_flight::Passing};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -27,20 +27,25 @@ pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// Keeps the server's end of the connection with the response, until the client's is there.
-pub(crate) fn keep_upgrade(mut response: Response<Incoming>) -> Response<ResponseBody> {
+pub(crate) fn keep_upgrade(
+    mut response: Response<Incoming>,
+    in_flight: Passing,
+) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut response);
     let mut response = response.map(|_| ResponseBody::whole(""));
-    response.extensions_mut().insert(ServerEnd(upgrade));
+    response
+        .extensions_mut()
+        .insert(ServerEnd(upgrade, Arc::new(in_flight)));
     response
 }
 
-/// The server's end of a tunnel.
+/// The server's end of a tunnel, which is in flight for as long as the tunnel is open.
 #[derive(Clone, Debug)]
-struct ServerEnd(OnUpgrade);
+struct ServerEnd(OnUpgrade, Arc<Passing>);
 
 /// Joins the two ends once the response has gone out.
 pub(crate) fn open(client: OnUpgrade, response: &mut Response<ResponseBody>, idle: Duration) {
-    let Some(ServerEnd(server)) = response.extensions_mut().remove() else {
+    let Some(ServerEnd(server, in_flight)) = response.extensions_mut().remove() else {
         return;
     };
     tokio::task::spawn_local(async move {
@@ -52,6 +57,7 @@ pub(crate) fn open(client: OnUpgrade, response: &mut Response<ResponseBody>, idl
             }
         };
         join(client, server, idle).await;
+        drop(in_flight);
     });
 }
 

@@ -1,30 +1,62 @@
 //! The statistics: a page, HAProxy's CSV, Prometheus' metrics and a health report.
 
 mod csv;
+mod health;
 mod metrics;
 mod page;
 
-use std::{convert::Infallible, future::Ready, sync::Arc};
+use std::{cell::RefCell, convert::Infallible, future::Ready, rc::Rc, sync::Arc, time::Instant};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, service::Service};
 
-use crate::{balancer::Shared, body::ResponseBody, health::Status, respond, server::Server};
+use crate::{
+    balancer::Shared,
+    body::ResponseBody,
+    health::Status,
+    recent::{Recent, SAMPLE_INTERVAL},
+    respond,
+    server::Server,
+};
+
+/// The counters of the last minutes. All that look at the statistics are on one thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Recently(Rc<RefCell<Recent>>);
+
+impl Recently {
+    /// Takes samples for as long as the balancer runs.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        let recently = Self(Rc::new(RefCell::new(Recent::new(shared.started))));
+        let (shared, recent) = (shared.clone(), recently.0.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(SAMPLE_INTERVAL).await;
+                let counts = health::counts(&shared);
+                recent.borrow_mut().sample(Instant::now(), counts);
+            }
+        });
+        recently
+    }
+}
 
 /// The service of one connection to the statistics' address.
 pub(crate) struct Statistics {
     shared: Arc<Shared>,
+    recent: Recently,
 }
 
 impl Statistics {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(shared: Arc<Shared>, recent: Recently) -> Self {
+        Self { shared, recent }
     }
 
     fn respond(&self, path: &str) -> Response<ResponseBody> {
         let (content_type, text) = match path {
             "/" | "/stats" => ("text/html; charset=utf-8", page::page(&self.shared)),
-            "/health" => ("application/json", health(&self.shared)),
+            "/health" => (
+                "application/json",
+                health::health(&self.shared, &self.recent.0.borrow()),
+            ),
             "/metrics" => (
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(&self.shared),
@@ -57,22 +89,4 @@ fn state(server: &Server) -> &'static str {
         Status::Up if server.is_draining() => "DRAIN",
         Status::Up => "UP",
     }
-}
-
-fn health(shared: &Shared) -> String {
-    let servers: Vec<_> = shared
-        .servers
-        .iter()
-        .map(|server| {
-            serde_json::json!({
-                "name": &*server.config.name,
-                "address": server.config.address.to_string(),
-                "state": state(server),
-                "suspect": server.is_suspect(),
-            })
-        })
-        .collect();
-    let version = env!("CARGO_PKG_VERSION");
-    let pid = std::process::id();
-    serde_json::json!({ "version": version, "pid": pid, "servers": servers }).to_string()
 }

@@ -35,10 +35,14 @@ struct Shared {
     name: &'static str,
     behaviour: Mutex<Behaviour>,
     health: Mutex<&'static str>,
+    /// Header fields that its answers to requests have, each with its line end.
+    fields: Mutex<&'static str>,
     requests: Mutex<Vec<String>>,
     ended: AtomicBool,
 }
 
+const DRAINING: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 17\r\n\r\n\
+     {\"draining\":true}";
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 impl Upstream {
@@ -49,6 +53,7 @@ impl Upstream {
             name,
             behaviour: Mutex::new(behaviour),
             health: Mutex::new(WELL),
+            fields: Mutex::new("Connection: X-Hop\r\nX-Hop: 1\r\n"),
             requests: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -76,6 +81,13 @@ impl Upstream {
     /// What the checks get from now on.
     pub(crate) fn answer_checks(&self, answer: &'static str) {
         *self.shared.health.lock().unwrap() = answer;
+    }
+
+    /// Has its answers say that it drains, and its checks too.
+    pub(crate) fn drain(&self) {
+        *self.shared.fields.lock().unwrap() =
+            "Connection: close, x-seawall-draining\r\nx-seawall-draining: 1\r\n";
+        self.answer_checks(DRAINING);
     }
 
     /// The requests so far, without the checks: heads, and bodies after them.
@@ -132,11 +144,15 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         let name = shared.name;
         let body = format!("{name}\n{request}");
         let length = body.len();
+        let fields = *shared.fields.lock().unwrap();
         write!(
             writer,
             "HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=abc.{name}; Path=/; HttpOnly\r\n\
-             Connection: X-Hop\r\nX-Hop: 1\r\nContent-Length: {length}\r\n\r\n{body}"
+             {fields}Content-Length: {length}\r\n\r\n{body}"
         )?;
+        if fields.contains("close") {
+            return Ok(());
+        }
     }
 }
 

@@ -12,10 +12,8 @@ use crate::{
     support::{LIMIT, Running},
 };
 
-#[test]
-fn bytes_pass_both_ways_after_a_switch() {
-    let one = Upstream::start("one", Behaviour::Switches);
-    let balancer = Running::start(&[&one], StickyMode::Route);
+/// A client's end of a tunnel that is open.
+pub(crate) fn open(balancer: &Running) -> TcpStream {
     let mut client = TcpStream::connect(("127.0.0.1", balancer.port)).unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     client
@@ -34,6 +32,14 @@ fn bytes_pass_both_ways_after_a_switch() {
         head.starts_with("HTTP/1.1 101") && head.contains("upgrade: echo"),
         "{head}"
     );
+    client
+}
+
+#[test]
+fn bytes_pass_both_ways_after_a_switch() {
+    let one = Upstream::start("one", Behaviour::Switches);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let mut client = open(&balancer);
     for message in ["hello", "again"] {
         client.write_all(message.as_bytes()).unwrap();
         let mut answer = [0; 5];
