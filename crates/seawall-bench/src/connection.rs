@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Uri, header};
+use http::{HeaderMap, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -16,6 +16,7 @@ const BODY_LIMIT: usize = 1 << 20;
 pub(crate) struct Target {
     pub(crate) uri: Uri,
     pub(crate) address: SocketAddr,
+    pub(crate) method: Method,
 }
 
 /// An answer with status 200.
@@ -91,7 +92,10 @@ fn request(target: &Target, cookie: Option<&str>) -> Result<Request<Empty<Bytes>
         .uri
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let mut request = Request::get(path).header(header::HOST, host);
+    let mut request = Request::builder()
+        .method(target.method.clone())
+        .uri(path)
+        .header(header::HOST, host);
     if let Some(cookie) = cookie {
         request = request.header(header::COOKIE, cookie);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{Method, Uri};
 
 const SESSION_LIMIT: usize = 1_000_000;
 const CONNECTION_LIMIT: usize = 10_000;
@@ -23,6 +23,8 @@ pub struct BenchOptions {
     pub targets: Vec<Uri>,
     /// Which target a request goes to.
     pub route: Route,
+    /// How the page is asked for: GET, or POST, which no proxy may send twice.
+    pub method: Method,
     /// How many sessions.
     pub sessions: usize,
     /// How many connections, each with one request at a time.
@@ -47,6 +49,7 @@ impl BenchOptions {
         Self {
             targets: vec![target],
             route: Route::Sticky,
+            method: Method::GET,
             sessions: 64,
             connections: 16,
             shared: 1,

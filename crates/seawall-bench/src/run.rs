@@ -99,6 +99,7 @@ impl Load {
             targets.push(Target {
                 uri: uri.clone(),
                 address,
+                method: options.method.clone(),
             });
         }
         let (sessions, shared) = (options.sessions, options.shared);

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
-use http::Uri;
+use http::{Method, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
 use seawall_bench::{BenchError, BenchOptions, Progress, Route};
 
@@ -38,6 +38,9 @@ pub(crate) struct BenchArgs {
     /// More addresses of the page, for --route random.
     #[arg(long, value_delimiter = ',', value_name = "URL,URL")]
     targets: Vec<Uri>,
+    /// Ask for the page with POST, which no proxy may send twice.
+    #[arg(long)]
+    post: bool,
     /// Where the random choices start; the report says it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -95,6 +98,7 @@ fn options(args: &BenchArgs) -> BenchOptions {
             RouteArg::Random => Route::Random,
             RouteArg::Sticky => Route::Sticky,
         },
+        method: if args.post { Method::POST } else { Method::GET },
         sessions: args.sessions,
         connections: args.connections,
         shared: args.shared,
