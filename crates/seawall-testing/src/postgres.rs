@@ -172,6 +172,14 @@ impl TestPostgres {
     /// # Panics
     /// When the statement fails.
     pub fn query(&self, statement: &str) -> String {
+        self.query_at(&self.url(), statement)
+    }
+
+    /// Runs a statement in the database at `url` and gives what `psql` prints.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub fn query_at(&self, url: &str, statement: &str) -> String {
         output(
             self.program("psql")
                 .args([
@@ -181,7 +189,7 @@ impl TestPostgres {
                     "--command",
                     statement,
                 ])
-                .arg(self.url()),
+                .arg(url),
         )
     }
 

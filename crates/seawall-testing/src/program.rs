@@ -13,7 +13,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Panics
 /// When none is.
-pub(crate) fn find_program(names: &[&str]) -> PathBuf {
+#[must_use]
+pub fn find_program(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));

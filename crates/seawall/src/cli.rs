@@ -7,13 +7,16 @@ use seawall_balancer::StickyMode;
 use serde::Deserialize;
 
 use crate::{
+    admin::AdminArgs,
     balance, bench,
     config::{self, Settings},
-    health,
+    drain::{self, DrainArgs, ReadyArgs},
+    health::{self, HealthArgs},
     install::{self, InstallArgs, UninstallArgs},
     logging, node,
     reference::{self, CompletionsArgs, ManArgs, ReferenceArgs},
     sessions::{self, SessionsArgs},
+    status::{self, StatusArgs},
     up,
 };
 
@@ -38,6 +41,8 @@ enum Command {
     Check(CheckArgs),
     /// Print a script that completes the command line, for a shell.
     Completions(CompletionsArgs),
+    /// Have a node take nothing new, for example before it is stopped.
+    Drain(DrainArgs),
     /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
     Health(HealthArgs),
     /// Install Seawall on this machine: user, files, services, logs, firewall, on request a database.
@@ -46,11 +51,15 @@ enum Command {
     Man(ManArgs),
     /// Run one application node.
     Node(NodeArgs),
+    /// Have a node that drains take traffic again.
+    Ready(ReadyArgs),
     /// Print the reference of the documentation.
     #[command(hide = true)]
     Reference(ReferenceArgs),
     /// Look at sessions, end them, or sweep expired ones.
     Sessions(SessionsArgs),
+    /// Show the cluster at a glance: balancer, nodes and store.
+    Status(StatusArgs),
     /// Remove what `install` made; data stay without --purge.
     Uninstall(UninstallArgs),
     /// Run a whole cluster on this machine: balancer, nodes and an embedded store.
@@ -130,18 +139,11 @@ struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct HealthArgs {
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
-    /// Answer in JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
     /// The node's name, unique in the cluster.
     #[arg(long, default_value = "node1")]
     pub(crate) name: String,
@@ -236,6 +238,7 @@ pub(crate) fn run() -> ExitCode {
             reference::completions(&args, Cli::command());
             ExitCode::SUCCESS
         }
+        Command::Drain(args) => with_settings(&args.config, |s| drain::run(&s, &args)),
         Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
         Command::Install(args) => done(install::install(&args)),
         Command::Man(args) => done(reference::man(&args, Cli::command())),
@@ -244,7 +247,9 @@ pub(crate) fn run() -> ExitCode {
             say(&reference::reference(&args, &Cli::command()));
             ExitCode::SUCCESS
         }
+        Command::Ready(args) => with_settings(&args.config, |s| drain::run_ready(&s, &args)),
         Command::Sessions(args) => with_settings(&args.config, |s| sessions::run(&s, &args)),
+        Command::Status(args) => with_settings(&args.config, |s| status::run(&s, &args)),
         Command::Uninstall(args) => done(install::uninstall(&args)),
         Command::Up(args) => with_settings(&args.config, |s| done(up::run(s, &args, &cli.log))),
     }

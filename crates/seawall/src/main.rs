@@ -1,12 +1,14 @@
 //! The `seawall` program: everything of a cluster in one binary.
 //!
 //! Exit codes: 0 done, 1 it failed, 2 it was called wrongly. `seawall health` has its own: 0 well,
-//! 1 with warnings, 2 critical.
+//! 1 with warnings, 2 critical; and `seawall drain` has 3: the time is over.
 
+mod admin;
 mod balance;
 mod bench;
 mod cli;
 mod config;
+mod drain;
 mod health;
 mod http_client;
 mod install;
@@ -14,8 +16,11 @@ mod logging;
 mod node;
 mod parent;
 mod reference;
+mod reports;
 mod service;
 mod sessions;
+mod status;
+mod store_access;
 mod up;
 
 use std::process::ExitCode;

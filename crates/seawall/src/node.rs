@@ -1,10 +1,10 @@
 //! `seawall node`: one application node.
 
-use seawall_net::{Shutdown, wait_for_signal};
+use seawall_net::{Shutdown, Signal, wait_for_signal};
 use seawall_node::{Node, NodeConfig};
 use seawall_session::SessionSettings;
 
-use crate::{cli::NodeArgs, config::Settings, parent, service};
+use crate::{admin, cli::NodeArgs, config::Settings, parent, service};
 
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
@@ -12,6 +12,8 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         Some(listen) => listen,
         None => settings.nodes.find(&args.name)?.listen,
     };
+    let admin_token = admin::token(&settings, &args.admin)?;
+    let linger = settings.linger();
     let store = open(&settings)?;
     let workers = args.workers.unwrap_or_else(cores);
     let pulse = service::pulse(workers);
@@ -19,6 +21,8 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         workers,
         pulse: pulse.clone(),
         socket: args.socket.clone(),
+        linger,
+        admin_token,
         webapps: settings.webapps.clone(),
         virtual_hosts: settings.virtual_hosts,
         trusted_proxies: settings.trusted_proxies,
@@ -31,14 +35,15 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         ..NodeConfig::new(listen, store)
     })
     .map_err(|error| error.to_string())?;
-    let shutdown = Shutdown::new();
+    // Ctrl-C, and a supervisor that ends everything, have no balancer that must be told first.
+    let (leave, end) = (Shutdown::new(), Shutdown::new());
     if args.parent_pipe {
-        parent::end_with_parent(shutdown.clone());
+        parent::end_with_parent(end.clone());
     }
-    end_on_signal(&shutdown)?;
+    end_on_signals(&leave, &end)?;
     tracing::info!(node = args.name, address = %node.local_addr(), "node serves");
-    let telling = service::tell(pulse, shutdown.clone())?;
-    let ended = node.run(shutdown);
+    let telling = service::tell(pulse, leave.clone())?;
+    let ended = node.run_until(leave, end);
     telling.end();
     ended.map_err(|error| error.to_string())?;
     tracing::info!(node = args.name, "node ended");
@@ -63,12 +68,27 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 /// Throws the switch when SIGTERM or SIGINT arrives.
 pub(crate) fn end_on_signal(shutdown: &Shutdown) -> Result<(), String> {
-    let (shutdown, runtime) = (shutdown.clone(), runtime()?);
+    end_on_signals(shutdown, shutdown)
+}
+
+/// Throws one switch when SIGTERM arrives, and the other one when SIGINT does; each once, in any
+/// order.
+fn end_on_signals(terminate: &Shutdown, interrupt: &Shutdown) -> Result<(), String> {
+    let (terminate, interrupt) = (terminate.clone(), interrupt.clone());
+    let runtime = runtime()?;
     std::thread::spawn(move || {
-        if let Err(error) = runtime.block_on(wait_for_signal()) {
-            tracing::error!(%error, "signals cannot be waited for");
-        }
-        shutdown.trigger();
+        runtime.block_on(async {
+            loop {
+                match wait_for_signal().await {
+                    Ok(Signal::Terminate) => terminate.trigger(),
+                    Ok(Signal::Interrupt) => interrupt.trigger(),
+                    Err(error) => {
+                        tracing::error!(%error, "signals cannot be waited for");
+                        return interrupt.trigger();
+                    }
+                }
+            }
+        });
     });
     Ok(())
 }

@@ -26,10 +26,15 @@ use raw::Raw;
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "seawall.toml";
 
+/// What a check may be late.
+const LINGER_MARGIN: Duration = Duration::from_secs(1);
+
 /// Settings that can be used.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
+    /// The file with the admin token, if the configuration names one.
+    pub(crate) admin_token_file: Option<PathBuf>,
     pub(crate) store: StoreUrl,
     /// The store's URL as it was given, with its secrets; empty for the embedded default.
     pub(crate) store_url: String,
@@ -134,6 +139,7 @@ impl Settings {
         let balancer = balancer(&raw);
         Ok(Self {
             data: raw.data,
+            admin_token_file: named(raw.admin.token_file),
             store,
             store_url: raw.store.url,
             batcher: BatcherSettings {
@@ -157,8 +163,13 @@ impl Settings {
             nodes,
             node_count: raw.nodes.count,
             node_port: raw.nodes.port,
-            webapps: Some(raw.nodes.webapps).filter(|folder| !folder.as_os_str().is_empty()),
+            webapps: named(raw.nodes.webapps),
         })
+    }
+
+    /// How long a node that is asked to end still answers: until every balancer has checked it.
+    pub(crate) fn linger(&self) -> Duration {
+        self.balancer.check.interval + LINGER_MARGIN
     }
 
     /// The same settings with another data folder.
@@ -168,6 +179,11 @@ impl Settings {
         }
         Self { data, ..self }
     }
+}
+
+/// A path that is not left empty.
+fn named(path: PathBuf) -> Option<PathBuf> {
+    Some(path).filter(|path| !path.as_os_str().is_empty())
 }
 
 fn embedded(data: &Path) -> StoreUrl {
@@ -285,6 +301,16 @@ fn session(raw: &raw::Session) -> SessionSettings {
         },
         cookie,
         ..SessionSettings::default()
+    }
+}
+
+/// A command line without any options.
+#[cfg(test)]
+pub(crate) fn test_args() -> ConfigArgs {
+    ConfigArgs {
+        config: None,
+        store: None,
+        webapps: None,
     }
 }
 

@@ -21,11 +21,18 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) data: PathBuf,
+    pub(super) admin: Admin,
     pub(super) store: Store,
     pub(super) session: Session,
     pub(super) nodes: Nodes,
     pub(super) node: Vec<Node>,
     pub(super) balancer: Balancer,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) token_file: PathBuf,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -185,6 +192,7 @@ impl Default for Raw {
     fn default() -> Self {
         Self {
             data: "seawall-data".into(),
+            admin: Admin::default(),
             store: Store::default(),
             session: Session::default(),
             nodes: Nodes::default(),
@@ -323,7 +331,13 @@ mod tests {
             Raw::default()
         );
         let table: toml::Table = reference.parse().unwrap();
-        for (section, keys) in [("store", 8), ("session", 17), ("nodes", 4), ("balancer", 7)] {
+        for (section, keys) in [
+            ("admin", 1),
+            ("store", 8),
+            ("session", 17),
+            ("nodes", 4),
+            ("balancer", 7),
+        ] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }
     }

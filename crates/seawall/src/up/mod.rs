@@ -26,9 +26,10 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs the cluster until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &UpArgs, log: &str) -> Result<(), String> {
-    let plan = Plan::new(settings, args, log)?;
+    let mut plan = Plan::new(settings, args, log)?;
     plan.check_ports()?;
     plan.make_data_folder()?;
+    plan.make_admin_token()?;
     let shutdown = Shutdown::new();
     node::end_on_signal(&shutdown)?;
     node::runtime()?.block_on(supervise(plan, shutdown))

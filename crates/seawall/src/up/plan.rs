@@ -10,6 +10,7 @@ use seawall_net::{Address, SOCKET_PATH_MAX};
 
 use super::{Child, watch::Watch};
 use crate::{
+    admin,
     cli::{Stick, UpArgs},
     config::{NodePlace, Nodes, Settings},
     node::cores,
@@ -105,6 +106,13 @@ impl Plan {
         })
     }
 
+    /// Without it the nodes could not be drained.
+    pub(super) fn make_admin_token(&mut self) -> Result<(), String> {
+        let path = admin::make(&self.settings)?;
+        self.settings.admin_token_file = Some(path);
+        Ok(())
+    }
+
     pub(super) fn children(&self) -> Result<Vec<Child>, String> {
         let program = std::env::current_exe()
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
@@ -130,6 +138,9 @@ impl Plan {
             }
             // A URL with a password must not stand on a command line, where others can see it.
             child.environment("SEAWALL_STORE_URL", &self.store_url());
+            if let Some(path) = &self.settings.admin_token_file {
+                child.environment("SEAWALL_ADMIN_TOKEN_FILE", &path.display().to_string());
+            }
             child
         };
         let nodes = self.nodes().map(child);

@@ -3,11 +3,16 @@
 
 mod cluster;
 mod commands;
+mod draining;
 mod failover;
 mod front;
 mod install;
+mod health;
 mod machines;
 mod outage;
 mod reference;
+mod rolling;
 mod sessions;
+mod site;
+mod status;
 mod up;
