@@ -17,7 +17,19 @@ struct Server {
     elsewhere: &'static str,
 }
 
-const SERVERS: [Server; 3] = [
+const SERVERS: [Server; 6] = [
+    Server {
+        name: "HAProxy",
+        programs: &[&["haproxy"]],
+        package: "haproxy",
+        elsewhere: "2.4 or later; Fedora, AlmaLinux, Rocky: sudo dnf install haproxy",
+    },
+    Server {
+        name: "keepalived",
+        programs: &[&["keepalived"]],
+        package: "keepalived",
+        elsewhere: "2.0 or later; Fedora, AlmaLinux, Rocky: sudo dnf install keepalived",
+    },
     Server {
         name: "MariaDB",
         programs: &[
@@ -27,6 +39,12 @@ const SERVERS: [Server; 3] = [
         ],
         package: "mariadb-server",
         elsewhere: "10.6 or later; Fedora, AlmaLinux, Rocky: sudo dnf install mariadb-server",
+    },
+    Server {
+        name: "nginx",
+        programs: &[&["nginx"]],
+        package: "nginx-light",
+        elsewhere: "1.18 or later; Fedora, AlmaLinux, Rocky: sudo dnf install nginx",
     },
     Server {
         name: "PostgreSQL",
