@@ -174,13 +174,14 @@ impl<'a> Applier<'a> {
             self.unchanged += 1;
             return Ok(());
         }
+        self.record(Entry::User {
+            name: name.to_owned(),
+        })?;
         let root = format!("--root={}", self.target.root().display());
         let line = format!("u {name} - \"Seawall\" /");
         run(&Call::new(&["systemd-sysusers", &root, "--inline", &line]))?;
         say(&format!("made      user {name}"));
-        self.record(Entry::User {
-            name: name.to_owned(),
-        })
+        Ok(())
     }
 
     /// Makes the folders above `path` that are missing.

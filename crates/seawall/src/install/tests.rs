@@ -128,7 +128,7 @@ fn with_the_embedded_store_the_nodes_may_write_to_their_data_and_else_to_nothing
         node.contains("Wants=network-online.target postgresql.service\n"),
         "{node}"
     );
-    assert!(!node.contains("Requires="), "{node}");
+    assert!(!node.contains("\nRequires="), "{node}");
 }
 
 fn everything_but_statistics() -> Options {
