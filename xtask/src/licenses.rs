@@ -9,13 +9,15 @@ use serde_json::Value;
 use crate::command::{execute, program};
 
 /// Licences that a binary may contain.
-const ALLOWED: [&str; 14] = [
+const ALLOWED: [&str; 15] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    // Icons of mdBook, which are not part of the program.
+    "CC-BY-4.0",
     "CC0-1.0",
     // Mozilla's list of certificate authorities, which is data.
     "CDLA-Permissive-2.0",
