@@ -1,4 +1,4 @@
-//! docs/jetty-checklist.md names a test for each behaviour; they must be there.
+//! Two pages name a test in each row of their tables; the tests must be there.
 
 use std::fs;
 
@@ -6,26 +6,29 @@ use anyhow::{Context, Result};
 
 use crate::command::root;
 
-const FILE: &str = "docs/jetty-checklist.md";
+const FILES: [&str; 2] = ["docs/from-the-recipe.md", "docs/jetty-checklist.md"];
 
-/// What is wrong with the checklist.
+/// What is wrong with the pages.
 ///
 /// # Errors
-/// When the checklist itself cannot be read.
+/// When a page itself cannot be read.
 pub(crate) fn problems() -> Result<Vec<String>> {
-    let text = fs::read_to_string(root().join(FILE)).context(FILE)?;
-    Ok(check(&text, |path| {
-        fs::read_to_string(root().join("crates").join(path)).ok()
-    }))
+    let source = |path: &str| fs::read_to_string(root().join("crates").join(path)).ok();
+    let mut problems = Vec::new();
+    for file in FILES {
+        let text = fs::read_to_string(root().join(file)).context(file)?;
+        problems.extend(check(file, &text, source));
+    }
+    Ok(problems)
 }
 
-fn check(text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
+fn check(file: &str, text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let mut rows = 0;
     for line in text.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [number, _, seawall, tests] = cells.as_slice() else {
-            problems.push(format!("{FILE}: {line}: not four columns"));
+            problems.push(format!("{file}: {line}: not four columns"));
             continue;
         };
         let Ok(number) = number.parse::<usize>() else {
@@ -33,18 +36,18 @@ fn check(text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
         };
         rows += 1;
         if number != rows {
-            problems.push(format!("{FILE}: row {number} should be {rows}"));
+            problems.push(format!("{file}: row {number} should be {rows}"));
         }
         let excused = ["not applicable: ", "feature \""];
         if tests.is_empty() && !excused.iter().any(|excuse| seawall.starts_with(excuse)) {
-            problems.push(format!("{FILE}: row {number} names no test and no reason"));
+            problems.push(format!("{file}: row {number} names no test and no reason"));
         }
         for missing in missing(tests, &source) {
-            problems.push(format!("{FILE}: row {number}: {missing}"));
+            problems.push(format!("{file}: row {number}: {missing}"));
         }
     }
     if rows == 0 {
-        problems.push(format!("{FILE}: no rows"));
+        problems.push(format!("{file}: no rows"));
     }
     problems
 }
@@ -75,7 +78,7 @@ mod tests {
     fn problems(row: &str) -> Vec<String> {
         let text =
             format!("| # | behaviour | Seawall | test |\n| --- | --- | --- | --- |\n{row}\n");
-        check(&text, |path| {
+        check("page.md", &text, |path| {
             (path == "a/b.rs").then(|| "async fn it_holds() {}".to_owned())
         })
     }
