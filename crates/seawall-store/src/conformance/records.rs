@@ -33,6 +33,10 @@ pub(super) async fn run(report: &mut Report, store: &dyn SessionStore, other: &d
     check!(report, deleting_what_is_not_there_is_harmless(store));
     check!(
         report,
+        a_rename_to_a_taken_id_beside_a_deletion_is_not_done(store)
+    );
+    check!(
+        report,
         a_session_is_not_found_in_another_context_or_host(store)
     );
     check!(report, parts_of_a_key_are_compared_byte_by_byte(store));
@@ -234,6 +238,21 @@ async fn deleting_what_is_not_there_is_harmless(store: &dyn SessionStore) {
     let twice = [delete("bystander"), delete("bystander")];
     let outcomes = store.commit(&twice).await.expect("the store answers");
     assert_eq!(outcomes, [Done, Missing], "one of two deletions did it");
+}
+
+/// Somebody ends a session while it is to get an id that is another session's.
+async fn a_rename_to_a_taken_id_beside_a_deletion_is_not_done(store: &dyn SessionStore) {
+    commit(store, create("ending", record(5))).await;
+    commit(store, create("taken", record(1))).await;
+    let batch = [rename("ending", "taken", 5, record(6)), delete("ending")];
+    let outcomes = store.commit(&batch).await.expect("the store answers");
+    assert!(
+        [[Exists, Done], [Missing, Done]].contains(&[outcomes[0], outcomes[1]]),
+        "expected the rename to fail and the deletion to be done, not {outcomes:?}"
+    );
+    assert_eq!(read(store, key("ending"), None).await, ReadOutcome::Missing);
+    assert_eq!(found(store, "taken").await, record(1));
+    assert_eq!(commit(store, delete("taken")).await, Done);
 }
 
 async fn a_session_is_not_found_in_another_context_or_host(store: &dyn SessionStore) {

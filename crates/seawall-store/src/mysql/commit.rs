@@ -278,7 +278,14 @@ struct Rename<'a> {
 
 async fn carry_out_rename(conn: &mut Conn, rename: &Rename<'_>) -> Result<CommitOutcome, Failure> {
     let parameters = (row::batch(&[&rename.row]), rename.new_id, rename.origin);
-    taken_is_exists(conn.exec_drop(sql::RENAME, parameters).await)
+    let outcome = taken_is_exists(conn.exec_drop(sql::RENAME, parameters).await)?;
+    // The same batch may have deleted it.
+    let is_gone = outcome == CommitOutcome::Done && conn.affected_rows() == 0;
+    Ok(if is_gone {
+        CommitOutcome::Missing
+    } else {
+        outcome
+    })
 }
 
 async fn delete_moved(
