@@ -21,7 +21,7 @@
 //! ```
 //!
 //! The suite has two parts, which can be run by themselves: [`behaviours`], one check for each thing
-//! that a store must do, and [`random_operations`], which does what nobody thought of and compares
+//! that a store must do, and [`random_operations()`], which does what nobody thought of and compares
 //! the store with the memory back end after each step. The latter names the seed that failed and the
 //! shortest sequence of operations that still fails; `random_operations(store, 17..18, …)` replays
 //! it. Rows that cannot be read are not part of the suite, because it cannot make them; have a test
