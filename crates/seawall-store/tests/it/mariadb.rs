@@ -1,8 +1,11 @@
 //! What is MariaDB's own: the table, starting together, and what its plans use.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use seawall_store::{Commit, CommitOutcome, Lookup, Read, ReadOutcome, StoreError, Timestamp};
+use seawall_store::{
+    Commit, CommitOutcome, Lookup, Read, ReadOutcome, ServerLimits, StoreError, StoreOptions,
+    StoreUrl, Timestamp,
+};
 use seawall_testing::TestMariaDb;
 
 use crate::support::{create, key, open, start_together};
@@ -54,7 +57,17 @@ async fn a_table_that_jetty_made_is_taken_over() {
 #[tokio::test]
 async fn large_sessions_are_written_in_pieces() {
     let server = TestMariaDb::start();
-    let store = open(&server.url()).await;
+    // 24 MiB may take a busy machine longer than a request would wait.
+    let limits = ServerLimits {
+        answer: Duration::from_secs(60),
+        ..ServerLimits::default()
+    };
+    let options = StoreOptions {
+        limits,
+        ..StoreOptions::default()
+    };
+    let url: StoreUrl = server.url().parse().unwrap();
+    let store = url.open_with(&options).await.unwrap();
     let large = |id: &str| {
         let Commit::Create { key, mut record } = create(id) else {
             unreachable!()
