@@ -177,7 +177,8 @@ pub(crate) fn memory_of(record: &SessionRecord) -> usize {
     let writers = map::<Arc<str>, Version>(Writers::len(&record.writers));
     let principal = record.principal.as_deref().map_or(0, text);
     let origin = record.origin.as_deref().map_or(0, text);
-    EMPTY + attributes(&record.attributes) + writers + principal + origin
+    let values = attributes(&record.attributes) + attributes(&record.notes);
+    EMPTY + values + writers + principal + origin
 }
 
 fn attributes(attributes: &Attributes) -> usize {

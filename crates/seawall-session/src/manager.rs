@@ -218,11 +218,7 @@ impl SessionManager {
         if fate == Fate::Ended {
             return Some(self.settings().cookie.expire());
         }
-        let renewed = match fate {
-            Fate::Unverified => None,
-            _ => self.renew_if_due(cached).await,
-        };
-        match renewed {
+        match self.renew_if_due(cached).await {
             Some(renewed) => Some(self.issue(&renewed)),
             None => reissue.then(|| self.issue(&cached.id)),
         }

@@ -57,17 +57,21 @@ impl SessionManager {
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Option<Worked<R>> {
         let mut cached = cached.clone();
-        let record = loop {
+        let (record, last_access) = loop {
             let successor = {
                 let state = cached.lock();
                 match state.condition() {
                     Condition::Gone { successor } => successor.clone()?,
-                    Condition::Good | Condition::Stale => break state.readable(self.now())?,
+                    Condition::Good | Condition::Stale => {
+                        break (state.readable(self.now())?, state.last_access());
+                    }
                 }
             };
             cached = successor;
         };
-        let mut draft = Draft::existing(&cached.id, record, &self.settings().limits);
+        let limits = &self.settings().limits;
+        let mut draft =
+            Draft::existing(&cached.id, self.part(&record), limits).used_at(last_access);
         let value = work(&mut draft);
         if draft.intent() != Intent::Keep {
             return None;

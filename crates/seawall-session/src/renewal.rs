@@ -37,6 +37,9 @@ impl SessionManager {
     /// request tries again.
     pub(crate) async fn renew_if_due(&self, cached: &Arc<Cached>) -> Option<SessionId> {
         let timeout = self.settings().renewal_timeout?;
+        if self.is_cut_off() {
+            return None;
+        }
         let now = self.inner.shared.clock.now();
         if now < cached.lock().tip().issued_at().plus(timeout) {
             return None;
@@ -103,7 +106,9 @@ impl SessionManager {
             key: key.clone(),
             record: Arc::new(fresh.written_by(&self.settings().node, now)),
         };
-        self.inner.shared.batcher.commit(create).await?;
+        let shared = &self.inner.shared;
+        let creating = shared.batcher.commit_within(create, shared.patience());
+        creating.await?;
         // Which of several nodes made it, the mark says: they all go on with the same id.
         let patience = self.inner.shared.patience();
         let ReadOutcome::Found(mark) = self.read(&key, None, patience).await? else {
@@ -124,7 +129,8 @@ impl SessionManager {
             expected,
             record: Arc::new(later.written_by(&self.settings().node, now)),
         };
-        let outcome = self.inner.shared.batcher.commit(update).await?;
+        let updating = shared.batcher.commit_within(update, shared.patience());
+        let outcome = updating.await?;
         Ok(next.filter(|_| outcome == CommitOutcome::Done))
     }
 

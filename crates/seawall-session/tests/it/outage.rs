@@ -256,3 +256,33 @@ async fn a_copy_is_not_served_beyond_its_idle_timeout() {
     let error = node.visit(&browser.presented(), |_| ()).await.unwrap_err();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_shows_each_application_its_own_and_is_not_renewed() {
+    let (store, clock) = (crate::support::Watched::new(), crate::support::clock());
+    let serving = SessionSettings {
+        on_outage: OnOutage::ServeCached,
+        shared_id: true,
+        renewal_timeout: Some(Duration::from_secs(60)),
+        ..settings("node1")
+    };
+    let shop = crate::support::node(store.clone(), clock.clone(), serving);
+    let forum = shop.application("/forum").unwrap();
+    let browser = Browser::default();
+    browser.count(&shop).await.unwrap();
+    store.take_away(true);
+    clock.advance(Duration::from_secs(120));
+    let started = Instant::now();
+    assert_eq!(browser.read(&shop).await.unwrap(), Some(1));
+    assert_eq!(browser.read(&forum).await.unwrap(), None);
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    let before = browser.cookie();
+    store.take_away(false);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(browser.read(&shop).await.unwrap(), Some(1));
+    assert_ne!(
+        browser.cookie(),
+        before,
+        "the id is renewed when that can be"
+    );
+}

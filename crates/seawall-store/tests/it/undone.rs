@@ -1,8 +1,8 @@
-//! A batch that PostgreSQL undoes to end a deadlock is sent again.
+//! What PostgreSQL undoes of a batch to end a deadlock is sent again, and nothing else of it.
 
 use std::{sync::Arc, time::Duration};
 
-use seawall_store::{Commit, CommitOutcome, Timestamp};
+use seawall_store::{Commit, CommitOutcome, Timestamp, Version};
 use seawall_testing::TestPostgres;
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -26,11 +26,25 @@ async fn query(server: &Arc<TestPostgres>, statement: &'static str) -> String {
         .unwrap()
 }
 
+fn update(created: &Commit) -> Commit {
+    let Commit::Create { key, record } = created else {
+        unreachable!("it is one")
+    };
+    let mut updated = (**record).clone();
+    updated.version = Version::from_i64(2);
+    Commit::Update {
+        key: key.clone(),
+        expected: record.version,
+        record: Arc::new(updated),
+    }
+}
+
 #[tokio::test]
-async fn a_deadlock_is_not_seen() {
+async fn a_deadlock_is_not_seen_and_nothing_is_done_twice() {
     let server = Arc::new(TestPostgres::start());
     let store = open(&server.url()).await;
-    store.commit(&[create("a"), create("b")]).await.unwrap();
+    let created = ["a", "b", "c"].map(create);
+    store.commit(&created).await.unwrap();
     let other = tokio::spawn({
         let server = server.clone();
         async move { query(&server, OTHER_WAY_ROUND).await }
@@ -41,8 +55,10 @@ async fn a_deadlock_is_not_seen() {
         key: key(id),
         last_access: Timestamp::from_millis(1_790_000_005_000),
     };
-    let outcomes = store.commit(&[touch("a"), touch("b")]).await.unwrap();
-    assert_eq!(outcomes, [CommitOutcome::Done; 2]);
+    // The update is a statement of its own, and takes effect before the touches deadlock.
+    let batch = [touch("a"), touch("b"), update(&created[2])];
+    let outcomes = store.commit(&batch).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Done; 3]);
     other.await.unwrap();
     assert!(
         server.log().contains("deadlock detected"),
