@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Timestamp, Value, Version, value::NESTING_LIMIT};
 
+mod costs;
 mod vectors;
 
 fn key(id: &str) -> SessionKey {
