@@ -8,13 +8,13 @@ use super::{
     InstallError,
     args::{InstallArgs, Options},
     database,
-    plan::{CONFIG, DATA, PASSWORD, WEBAPPS},
+    plan::{ADMIN_TOKEN, CONFIG, DATA, PASSWORD, WEBAPPS},
     target::Target,
 };
 use crate::config::{self, Settings};
 
-/// How many random bytes a password has.
-const PASSWORD_BYTES: usize = 18;
+/// How many random bytes a password or a token has.
+const SECRET_BYTES: usize = 18;
 
 /// The configuration that is installed.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Configuration {
     pub(super) settings: Settings,
     /// What stands in the password file.
     pub(super) password: Option<String>,
+    /// What stands in the file of the admin token, if that is the installation's.
+    pub(super) admin_token: Option<String>,
 }
 
 /// Whether there is one, so that nothing need be asked.
@@ -36,9 +38,7 @@ pub(super) fn decide(
     options: &Options,
     target: &Target,
 ) -> Result<Configuration, InstallError> {
-    let kept = target
-        .read_text(PASSWORD)?
-        .map(|text| text.trim().to_owned());
+    let kept_password = kept(target, PASSWORD)?;
     let there = target.read_text(CONFIG)?;
     let (text, password) = match (&args.config, there) {
         (Some(path), _) => {
@@ -47,21 +47,21 @@ pub(super) fn decide(
                 path: path.clone(),
                 source,
             })?;
-            (text, kept)
+            (text, kept_password)
         }
         (None, Some(text)) => {
             check_nothing_else(args, CONFIG)?;
             // The file may have been lost; the database learns the new one.
-            let password = match (kept, options.postgres) {
-                (None, true) => Some(new_password()?),
+            let password = match (kept_password, options.postgres) {
+                (None, true) => Some(new_secret()?),
                 (kept, _) => kept,
             };
             (text, password)
         }
         (None, None) if options.postgres => {
-            let password = match kept {
+            let password = match kept_password {
                 Some(password) => password,
-                None => new_password()?,
+                None => new_secret()?,
             };
             (written(args, options, database::URL, true), Some(password))
         }
@@ -73,11 +73,27 @@ pub(super) fn decide(
         }
     };
     let settings = config::of_text(Path::new(CONFIG), &text)?;
+    let admin_token = match settings.admin_token_file.as_deref() == Some(Path::new(ADMIN_TOKEN)) {
+        true => Some(match kept(target, ADMIN_TOKEN)? {
+            Some(token) => token,
+            None => new_secret()?,
+        }),
+        false => None,
+    };
     Ok(Configuration {
         text,
         settings,
         password,
+        admin_token,
     })
+}
+
+/// A secret of a former installation.
+fn kept(target: &Target, path: &str) -> Result<Option<String>, InstallError> {
+    let text = target.read_text(path)?;
+    Ok(text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty()))
 }
 
 /// What a file says is not said again on the command line, perhaps differently.
@@ -103,8 +119,9 @@ fn written(args: &InstallArgs, options: &Options, url: &str, has_password: bool)
     let mut text = format!(
         "# Seawall's settings. `seawall install` wrote what differs from the defaults; change it, \
          and run\n# `seawall install` again: it restarts what has to be.\n\
-         data = {}\n",
-        quoted(DATA)
+         data = {}\n\n[admin]\ntoken_file = {}\n",
+        quoted(DATA),
+        quoted(ADMIN_TOKEN)
     );
     if !url.is_empty() {
         text += &format!("\n[store]\nurl = {}\n", quoted(url));
@@ -151,8 +168,8 @@ fn split_password(url: &str) -> (String, Option<String>) {
     }
 }
 
-fn new_password() -> Result<String, InstallError> {
-    let mut bytes = [0; PASSWORD_BYTES];
+fn new_secret() -> Result<String, InstallError> {
+    let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| InstallError::File {
         path: "/dev/urandom".into(),
         source: error.into(),

@@ -151,6 +151,7 @@ fn make_plan(
         settings,
         config: &configuration.text,
         password: configuration.password.as_deref(),
+        admin_token: configuration.admin_token.as_deref(),
         options,
         facts,
         here: &nodes_here(settings, options)?,

@@ -21,6 +21,7 @@ use crate::config::Settings;
 pub(super) const PROGRAM: &str = "/usr/local/bin/seawall";
 pub(super) const CONFIG: &str = "/etc/seawall/seawall.toml";
 pub(super) const PASSWORD: &str = "/etc/seawall/store-password";
+pub(super) const ADMIN_TOKEN: &str = "/etc/seawall/admin-token";
 pub(super) const DATA: &str = "/var/lib/seawall/data";
 pub(super) const WEBAPPS: &str = "/var/lib/seawall/webapps";
 pub(super) const UNITS: &str = "/etc/systemd/system";
@@ -34,6 +35,8 @@ pub(super) struct Inputs<'a> {
     pub(super) config: &'a str,
     /// The store's password, if it is kept in [`PASSWORD`].
     pub(super) password: Option<&'a str>,
+    /// The admin token, if it is kept in [`ADMIN_TOKEN`].
+    pub(super) admin_token: Option<&'a str>,
     pub(super) options: &'a Options,
     pub(super) facts: &'a Facts,
     /// The nodes of this machine.
@@ -127,13 +130,16 @@ fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
         Path::new("/etc/seawall"),
         Access::new(0o750, "root", USER),
     )];
-    if let Some(password) = inputs.password {
-        steps.push(Step::File {
-            path: PASSWORD.into(),
+    for (path, secret) in [
+        (PASSWORD, inputs.password),
+        (ADMIN_TOKEN, inputs.admin_token),
+    ] {
+        steps.extend(secret.map(|secret| Step::File {
+            path: path.into(),
             access: private.clone(),
-            contents: Contents::Secret(format!("{password}\n")),
+            contents: Contents::Secret(format!("{secret}\n")),
             data: true,
-        });
+        }));
     }
     steps.push(Step::File {
         path: CONFIG.into(),

@@ -44,6 +44,7 @@ fn try_plan(text: &str, options: &Options, facts: &Facts) -> Result<Plan, String
         settings: &settings,
         config: text,
         password: options.postgres.then_some("hush"),
+        admin_token: None,
         options,
         facts,
         here: &["node1".to_owned(), "node2".to_owned()],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use seawall_store::StoreUrl;
 
 use super::{
-    plan::{CONFIG, Inputs, PASSWORD, PROGRAM, UNITS, addresses},
+    plan::{ADMIN_TOKEN, CONFIG, Inputs, PASSWORD, PROGRAM, UNITS, addresses},
     step::{Access, Contents, Step},
 };
 
@@ -81,7 +81,7 @@ pub(super) fn services(inputs: &Inputs<'_>) -> Vec<Step> {
     let uses = |unit: &str| {
         let mut uses = vec![unit_file(&template_of(unit))];
         if unit.ends_with(".service") {
-            uses.extend([PROGRAM, CONFIG, PASSWORD].map(PathBuf::from));
+            uses.extend([PROGRAM, CONFIG, PASSWORD, ADMIN_TOKEN].map(PathBuf::from));
         }
         uses
     };

@@ -150,6 +150,7 @@ fn a_bare_debian_becomes_a_cluster_and_bare_again() {
     let (cookie, first) = visit(&machine, "");
     assert_eq!(first, 1);
     check_services(&machine);
+    a_node_can_be_drained(&machine);
     check_database(&machine);
     check_firewall(&machine);
     check_logs(&machine);
@@ -191,6 +192,15 @@ fn check_services(machine: &Machine) {
     }
     let said = machine.run(&["journalctl", "--no-pager", "--unit=seawall-sweep"]);
     assert!(said.contains("expired sessions deleted"), "{said}");
+}
+
+/// The operator of the machine needs no more than the configuration.
+fn a_node_can_be_drained(machine: &Machine) {
+    for command in ["drain", "ready"] {
+        let config = "--config=/etc/seawall/seawall.toml";
+        machine.run(&["seawall", command, "node1", config]);
+    }
+    both_are_up(machine);
 }
 
 fn check_database(machine: &Machine) {
@@ -289,7 +299,24 @@ fn a_hung_node_is_restarted(machine: &Machine) {
         let is_new = !["0", &hung].contains(&main_pid(machine, UNITS[0]).as_str());
         is_new.then_some(())
     });
-    until("it serves", || get(machine, 8080, "/session-test/", ""));
+    both_are_up(machine);
+}
+
+/// Waits until the balancer has seen both nodes up.
+fn both_are_up(machine: &Machine) {
+    until("both nodes are up", || {
+        let (_, csv) = get(machine, 8404, "/stats;csv", "")?;
+        let states = ["node1", "node2"].map(|node| column(&csv, node, 17));
+        (states == ["UP", "UP"]).then_some(())
+    });
+}
+
+/// A column of HAProxy's CSV.
+fn column(csv: &str, server: &str, index: usize) -> String {
+    let mut lines = csv.lines();
+    let line = lines.find(|line| line.starts_with(&format!("seawall,{server},")));
+    let column = line.and_then(|line| line.split(',').nth(index));
+    column.unwrap_or_default().to_owned()
 }
 
 /// Nodes one after the other and the balancer, under load.
@@ -300,20 +327,31 @@ fn restarts_fail_no_request(machine: &Machine) {
         "http://127.0.0.1/session-test/",
         "--json",
         "--duration",
-        "8s",
+        "20s",
     ]);
     bench
         .args(["--sessions", "16", "--connections", "8"])
         .stdout(Stdio::piped());
     let bench = bench.spawn().unwrap();
+    let requests = |node: &str| -> u64 {
+        let answer = get(machine, 8404, "/stats;csv", "");
+        let count = answer.map(|(_, csv)| column(&csv, node, 7));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    };
+    let before = requests("node1");
+    until("the load is on", || {
+        (requests("node1") > before + 100).then_some(())
+    });
     for unit in [UNITS[0], UNITS[1], UNITS[4]] {
         machine.run(&["systemctl", "restart", unit]);
+        both_are_up(machine);
     }
     let output = bench.wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{report}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert!(output.status.success(), "{report}{}", machine.log());
     assert!(
         report["errors"].as_object().unwrap().is_empty(),
-        "requests failed: {report}"
+        "requests failed: {report}{}",
+        machine.log()
     );
 }

@@ -118,7 +118,7 @@ impl Machine {
         command
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = self.try_run(&["journalctl", "--no-pager", "--lines=80"]);
         String::from_utf8_lossy(&log.stdout).into_owned()
     }
