@@ -37,6 +37,7 @@ impl SessionCache {
         let (number, bytes) = (settings.cache_capacity, settings.cache_bytes as u64);
         let capacity = if number == 0 { 0 } else { bytes };
         let options = OptionsBuilder::new()
+            .shards(shards(settings))
             .estimated_items_capacity(number.max(1))
             .weight_capacity(capacity)
             .build()
@@ -127,6 +128,14 @@ impl SessionCache {
     pub(crate) fn evictions(&self) -> u64 {
         self.evictions.total()
     }
+}
+
+/// How many parts the cache has, each with a lock of its own and its part of the capacity: four for
+/// each core, but so few that the largest session fits into one.
+fn shards(settings: &SessionSettings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let largest = settings.limits.session.max(1);
+    (4 * cores).min(settings.cache_bytes / 4 / largest).max(1)
 }
 
 #[derive(Debug, Clone)]
