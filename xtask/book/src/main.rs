@@ -19,7 +19,7 @@ fn main() -> Result<()> {
         .canonicalize()?;
     let book = MDBook::load(&source).context("docs/book.toml")?;
     book.build()?;
-    let built = book.build_dir_for("html");
+    let built = book.build_dir_for("html").canonicalize()?;
     let checked = links::check(&built)?;
     let unlisted = links::unlisted(&source)?;
     ensure!(
