@@ -13,7 +13,7 @@ use seawall_session::{
     Draft, Listeners, SessionError, SessionEvent, SessionHandle, SessionLayer, SessionListener,
     SessionManager, SessionSettings,
 };
-use seawall_store::{SessionKey, SessionStore, StoreUrl, SystemClock};
+use seawall_store::{ManualClock, SessionKey, SessionStore, StoreUrl, SystemClock};
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis, TestRedisCluster};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
@@ -34,11 +34,15 @@ fn applications(shop: SessionManager) -> [SessionManager; 2] {
     [shop, forum]
 }
 
+/// Two nodes with a shop and a forum each.
+fn two_nodes(store: &Arc<Watched>, clock: &Arc<ManualClock>) -> [[SessionManager; 2]; 2] {
+    ["node1", "node2"].map(|name| applications(node(store.clone(), clock.clone(), shared(name))))
+}
+
 #[tokio::test]
 async fn applications_share_the_id_and_not_the_contents() {
     let (store, clock) = (Watched::new(), clock());
-    let nodes = ["node1", "node2"]
-        .map(|name| applications(node(store.clone(), clock.clone(), shared(name))));
+    let nodes = two_nodes(&store, &clock);
     let [[shop, forum], [other_shop, other_forum]] = &nodes;
     let browser = Browser::default();
     browser.count(shop).await.unwrap();
@@ -63,8 +67,7 @@ async fn applications_share_the_id_and_not_the_contents() {
 #[tokio::test]
 async fn a_logout_of_one_application_is_a_logout_of_all() {
     let (store, clock) = (Watched::new(), clock());
-    let nodes = ["node1", "node2"]
-        .map(|name| applications(node(store.clone(), clock.clone(), shared(name))));
+    let nodes = two_nodes(&store, &clock);
     let browser = Browser::default();
     for sessions in nodes.iter().flatten() {
         browser.count(sessions).await.unwrap();
@@ -85,8 +88,7 @@ async fn a_logout_of_one_application_is_a_logout_of_all() {
 #[tokio::test]
 async fn a_new_id_is_new_for_all_applications() {
     let (store, clock) = (Watched::new(), clock());
-    let nodes = ["node1", "node2"]
-        .map(|name| applications(node(store.clone(), clock.clone(), shared(name))));
+    let nodes = two_nodes(&store, &clock);
     let browser = Browser::default();
     for sessions in nodes.iter().flatten() {
         browser.count(sessions).await.unwrap();
