@@ -17,7 +17,8 @@ struct Server {
     elsewhere: &'static str,
 }
 
-const SERVERS: [Server; 6] = [
+const SERVERS: [Server; 8] = [
+    tool("faketime", &[&["faketime"]], "faketime"),
     Server {
         name: "HAProxy",
         programs: &[&["haproxy"]],
@@ -40,6 +41,7 @@ const SERVERS: [Server; 6] = [
         package: "mariadb-server",
         elsewhere: "10.6 or later; Fedora, AlmaLinux, Rocky: sudo dnf install mariadb-server",
     },
+    tool("Python", &[&["python3"]], "python3"),
     Server {
         name: "nginx",
         programs: &[&["nginx"]],
@@ -71,10 +73,12 @@ const SERVERS: [Server; 6] = [
 
 /// What the tests of `seawall install` start, which run as root only: a bare system in a container,
 /// and the programs that read what is installed.
-const FOR_ROOT: [Server; 6] = [
+const FOR_ROOT: [Server; 8] = [
     tool("curl", &[&["curl"]], "curl"),
     tool("debootstrap", &[&["debootstrap"]], "debootstrap"),
     tool("logrotate", &[&["logrotate"]], "logrotate"),
+    tool("sftp-server", &[&["sftp-server"]], "openssh-sftp-server"),
+    tool("sshfs", &[&["sshfs"]], "sshfs"),
     tool("nftables", &[&["nft"]], "nftables"),
     tool("rsyslog", &[&["rsyslogd"]], "rsyslog"),
     tool(
@@ -110,7 +114,7 @@ impl Server {
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openssh"].map(PathBuf::from));
     if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
         folders.extend(versions.flatten().map(|version| version.path().join("bin")));
     }

@@ -1,11 +1,11 @@
 //! Everything that guards the project, in one run. The tests come last, so their summary ends it.
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use anyhow::Result;
 
 use crate::{
-    command::{execute, program},
+    command::{execute, program, root},
     licenses, setup, tidy,
 };
 
@@ -38,6 +38,7 @@ pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
             "warnings",
         ])
     })?;
+    step("packages", each_package_alone)?;
     step("docs", || {
         let arguments = [
             "doc",
@@ -55,6 +56,18 @@ pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
         tests.extend(arguments.iter().map(String::as_str));
         run_cargo(&tests)
     })
+}
+
+/// Checks each package by itself. All together, one package's features serve the others, so that a
+/// feature that nobody asked for is missed only by those who build the program.
+fn each_package_alone() -> Result<()> {
+    let manifests = fs::read_dir(root().join("crates"))?;
+    for manifest in manifests {
+        let name = manifest?.file_name();
+        let name = name.to_string_lossy();
+        run_cargo(&["check", "--quiet", "--locked", "--package", &name])?;
+    }
+    Ok(())
 }
 
 /// Builds the book and checks its links.

@@ -81,6 +81,19 @@ pub enum StickyMode {
     Route,
 }
 
+impl StickyMode {
+    /// Its word in configurations and reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::None => "none",
+            Self::Prefix => "prefix",
+            Self::Route => "route",
+        }
+    }
+}
+
 /// Who gets a request that no cookie directs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {

@@ -1,6 +1,6 @@
 //! How a node is set up.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use seawall_net::{Pulse, ServeLimits};
 use seawall_session::SessionSettings;
@@ -43,6 +43,9 @@ pub struct NodeConfig {
     pub admin_token: Option<AdminToken>,
     /// The most bytes of a form that a page takes.
     pub form_limit: usize,
+    /// What parts of the configuration come to: a digest by the part's name. Shown in the health
+    /// report, so that a node that runs with another configuration can be told.
+    pub configuration: BTreeMap<&'static str, String>,
     /// Where each worker gives signs of life once it serves, if anybody listens.
     pub pulse: Option<Pulse>,
 }
@@ -67,6 +70,7 @@ impl NodeConfig {
             linger: Duration::from_secs(3),
             admin_token: None,
             form_limit: 1 << 20,
+            configuration: BTreeMap::new(),
             pulse: None,
         }
     }

@@ -1,6 +1,7 @@
 //! How the node is, whether it takes traffic, and whether it is the store that is sick.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{
@@ -41,6 +42,7 @@ const LEAVING: u8 = 2;
 pub(crate) struct Health {
     node: Arc<str>,
     clock: Arc<dyn Clock>,
+    configuration: BTreeMap<&'static str, String>,
     started: Instant,
     traffic: AtomicU8,
     connections: AtomicU64,
@@ -73,6 +75,7 @@ struct Report<'a> {
     memory_bytes: Option<u64>,
     /// The node's clock, in ms since 1970.
     time_ms: i64,
+    configuration: &'a BTreeMap<&'static str, String>,
 }
 
 /// Counts a request while it lives.
@@ -96,10 +99,15 @@ impl Drop for OpenConnection {
 }
 
 impl Health {
-    pub(crate) fn new(node: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        node: Arc<str>,
+        clock: Arc<dyn Clock>,
+        configuration: BTreeMap<&'static str, String>,
+    ) -> Self {
         Self {
             node,
             clock,
+            configuration,
             started: Instant::now(),
             traffic: AtomicU8::new(SERVING),
             connections: AtomicU64::new(0),
@@ -208,6 +216,7 @@ impl Health {
             uptime_seconds: self.started.elapsed().as_secs(),
             memory_bytes: resident_memory(),
             time_ms: self.clock.now().as_millis(),
+            configuration: &self.configuration,
             metrics: METRICS_PATH,
         };
         let healthy = store_is_up && !draining;

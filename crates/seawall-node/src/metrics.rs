@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{Response, StatusCode};
+use seawall_net::process_metrics;
 use seawall_session::{SessionStatistics, Sweeper};
 use seawall_store::{
     Batcher, StoreStatistics,
@@ -248,7 +249,7 @@ pub(crate) fn respond(snapshot: &Snapshot<'_>) -> Response<Body> {
 }
 
 fn text(snapshot: &Snapshot<'_>) -> String {
-    let (mut text, store) = (String::new(), &snapshot.store);
+    let (mut text, store) = (process_metrics(), &snapshot.store);
     let lanes = [("reads", &store.reads), ("commits", &store.commits)];
     for (name, kind, help, value) in NODE {
         head(&mut text, name, kind, help);
@@ -343,6 +344,14 @@ fn label(name: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What `process_metrics` may tell.
+    const PROCESS_METRICS: [&str; 4] = [
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "seawall_memory_limit_bytes",
+    ];
+
     #[test]
     fn the_documentation_lists_every_metric_with_its_kind() {
         let documentation = include_str!("../../../docs/metrics.md");
@@ -356,12 +365,14 @@ mod tests {
             .chain(LANES.map(|metric| (metric.0, metric.1)))
             .chain([(COMMITS, "counter")])
             .chain([BATCH_SIZE, ANSWER_SECONDS].map(|name| (name, "histogram")))
+            .chain(PROCESS_METRICS.map(|name| (name, "gauge")))
             .map(of)
             .collect();
         for row in &rows {
             assert!(documentation.contains(row), "docs/metrics.md lacks {row}");
         }
-        let listed = documentation.matches("| `seawall_").count();
+        let listed = ["| `seawall_", "| `process_"].map(|row| documentation.matches(row).count());
+        let listed: usize = listed.iter().sum();
         assert_eq!(
             listed,
             rows.len(),

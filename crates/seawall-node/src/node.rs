@@ -168,6 +168,7 @@ fn start(
     let health = Arc::new(Health::new(
         config.sessions.node.clone(),
         config.clock.clone(),
+        config.configuration.clone(),
     ));
     let mut deployer = Deployer::new(config.clone(), batcher.clone(), address);
     let sweeper = Arc::new(Sweeper::spawn(

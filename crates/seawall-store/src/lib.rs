@@ -11,6 +11,7 @@
 #[cfg(feature = "server")]
 mod address;
 pub mod batcher;
+pub mod cause;
 pub mod change_set;
 pub mod clock;
 pub mod codec;
@@ -45,6 +46,7 @@ pub mod url;
 pub mod value;
 
 pub use batcher::{Batcher, BatcherSettings, PendingCommit};
+pub use cause::Cause;
 pub use change_set::ChangeSet;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use codec::{Codec, KeyError, KeyRing, UnreadableCounts};

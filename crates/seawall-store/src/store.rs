@@ -3,6 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
+    cause::Cause,
     clock::Timestamp,
     codec::UnreadableCounts,
     key::SessionKey,
@@ -265,6 +266,8 @@ pub enum StoreError {
         store: Arc<str>,
         /// What the store said.
         reason: Arc<str>,
+        /// What lies behind it.
+        cause: Cause,
     },
     /// The store did not answer in time.
     #[error(
@@ -284,6 +287,8 @@ pub enum StoreError {
         store: Arc<str>,
         /// What the connection said.
         reason: Arc<str>,
+        /// What lies behind it.
+        cause: Cause,
     },
 }
 
@@ -295,5 +300,14 @@ impl StoreError {
             self,
             Self::Overloaded { .. } | Self::Timeout { .. } | Self::Unavailable { .. }
         )
+    }
+
+    /// What lies behind it, as far as the store can tell.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Rejected { cause, .. } | Self::Unavailable { cause, .. } => *cause,
+            Self::Ambiguous { .. } | Self::Overloaded { .. } | Self::Timeout { .. } => Cause::Other,
+        }
     }
 }

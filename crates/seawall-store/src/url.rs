@@ -143,6 +143,20 @@ impl StoreUrl {
         }
     }
 
+    /// The version of the tables that this program makes and uses; `None` where there are none.
+    #[must_use]
+    pub fn schema_version(&self) -> Option<u32> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => Some(crate::mysql::SCHEMA_VERSION),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Some(crate::postgres::SCHEMA_VERSION),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Some(crate::sqlite::SCHEMA_VERSION),
+            _ => None,
+        }
+    }
+
     /// Opens the store, in which sessions are neither compressed nor encrypted. A server that is
     /// down is no error: the store connects when it is back.
     ///
@@ -197,6 +211,7 @@ impl StoreUrl {
             _ => Err(StoreError::Rejected {
                 store: self.to_string().into(),
                 reason: "this program was built without that back end".into(),
+                cause: crate::cause::Cause::Other,
             }),
         }
     }

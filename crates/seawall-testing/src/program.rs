@@ -17,7 +17,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub fn find_program(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openssh"].map(PathBuf::from));
     names
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))

@@ -7,11 +7,12 @@ use crate::{
     cli::BalanceArgs,
     config::Settings,
     node::{cores, end_on_signal},
-    parent, service,
+    open_files, parent, service,
 };
 
 /// Runs a balancer until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> {
+    open_files::raise_limit();
     let servers = if args.servers.is_empty() {
         settings.nodes.servers()
     } else {

@@ -10,6 +10,7 @@ use crate::{
     admin::AdminArgs,
     balance, bench,
     config::{self, Settings},
+    doctor::{self, DoctorArgs},
     drain::{self, DrainArgs, ReadyArgs},
     health::{self, HealthArgs},
     install::{self, InstallArgs, UninstallArgs},
@@ -41,6 +42,8 @@ enum Command {
     Check(CheckArgs),
     /// Print a script that completes the command line, for a shell.
     Completions(CompletionsArgs),
+    /// Look for what is wrong with the cluster, and say how to mend it; exit code 0 nothing, 1 something.
+    Doctor(DoctorArgs),
     /// Have a node take nothing new, for example before it is stopped.
     Drain(DrainArgs),
     /// Say how the cluster is; exit code 0 well, 1 with warnings, 2 critical.
@@ -70,7 +73,8 @@ enum Command {
 /// before the file, and the file before the built-in defaults.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
-    /// The configuration file; without one, ./seawall.toml if it is there.
+    /// The configuration file; without one, ./seawall.toml or /etc/seawall/seawall.toml, the first
+    /// that is there.
     #[arg(long, global = true, env = "SEAWALL_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The session store: sqlite:PATH, postgres://USER@HOST:PORT/DATABASE,
@@ -192,18 +196,6 @@ pub(crate) enum Stick {
     Route,
 }
 
-impl Stick {
-    /// The word on the command line.
-    pub(crate) fn word(mode: StickyMode) -> &'static str {
-        match mode {
-            StickyMode::Insert => "insert",
-            StickyMode::None => "none",
-            StickyMode::Prefix => "prefix",
-            StickyMode::Route => "route",
-        }
-    }
-}
-
 impl From<Stick> for StickyMode {
     fn from(stick: Stick) -> Self {
         match stick {
@@ -238,6 +230,7 @@ pub(crate) fn run() -> ExitCode {
             reference::completions(&args, Cli::command());
             ExitCode::SUCCESS
         }
+        Command::Doctor(args) => with_settings(&args.config, |s| doctor::run(&s, &args)),
         Command::Drain(args) => with_settings(&args.config, |s| drain::run(&s, &args)),
         Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
         Command::Install(args) => done(install::install(&args)),

@@ -1,10 +1,14 @@
 //! A small HTTP client for looking after nodes and balancers: one request, with a time limit.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Method, Request, StatusCode};
+use hyper::{
+    Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONNECTION, COOKIE, HOST},
+    http::request,
+};
 use hyper_util::rt::TokioIo;
 use seawall_node::AdminToken;
 use tokio::net::TcpStream;
@@ -14,13 +18,56 @@ const BODY_LIMIT: usize = 1 << 20;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// It came to nothing for another reason.
+    #[error("{0}")]
+    Failed(String),
+    /// Nobody listens there.
+    #[error("{0}")]
+    Refused(String),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl From<BoxError> for HttpError {
+    fn from(error: BoxError) -> Self {
+        let refused = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if refused {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
 /// Sends a GET request and gives status and body.
 pub(crate) async fn get(
     address: SocketAddr,
     path: &str,
     limit: Duration,
-) -> Result<(StatusCode, Bytes), String> {
-    send(address, Method::GET, path, None, limit).await
+) -> Result<(StatusCode, Bytes), HttpError> {
+    let request = Request::get(path).header(HOST, address.to_string());
+    let response = send(address, request, limit).await?;
+    Ok((response.status(), response.into_body()))
+}
+
+/// Visits a page of `host` with these cookies, as a browser does, and gives the whole answer.
+pub(crate) async fn visit(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    cookies: &str,
+    limit: Duration,
+) -> Result<Response<Bytes>, HttpError> {
+    let mut request = Request::get(path).header(HOST, host);
+    if !cookies.is_empty() {
+        request = request.header(COOKIE, cookies);
+    }
+    send(address, request, limit).await
 }
 
 /// Sends an operator's request, without a body, and gives status and body.
@@ -29,50 +76,42 @@ pub(crate) async fn post(
     path: &str,
     token: &AdminToken,
     limit: Duration,
-) -> Result<(StatusCode, Bytes), String> {
-    send(address, Method::POST, path, Some(token), limit).await
+) -> Result<(StatusCode, Bytes), HttpError> {
+    let request = Request::post(path)
+        .header(HOST, address.to_string())
+        .header(AUTHORIZATION, format!("Bearer {}", token.secret()));
+    let response = send(address, request, limit).await?;
+    Ok((response.status(), response.into_body()))
 }
 
 async fn send(
     address: SocketAddr,
-    method: Method,
-    path: &str,
-    token: Option<&AdminToken>,
+    request: request::Builder,
     limit: Duration,
-) -> Result<(StatusCode, Bytes), String> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", address.to_string())
-        .header("connection", "close");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {}", token.secret()));
-    }
+) -> Result<Response<Bytes>, HttpError> {
     let request = request
+        .header(CONNECTION, "close")
         .body(Empty::new())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| HttpError::Failed(error.to_string()))?;
     match tokio::time::timeout(limit, exchange(address, request)).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {limit:?}")),
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(HttpError::Timeout(limit)),
     }
 }
 
 async fn exchange(
     address: SocketAddr,
     request: Request<Empty<Bytes>>,
-) -> Result<(StatusCode, Bytes), BoxError> {
+) -> Result<Response<Bytes>, BoxError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = AbortOnDrop(tokio::spawn(connection));
     let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BODY_LIMIT)
-        .collect()
-        .await?
-        .to_bytes();
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, BODY_LIMIT).collect().await?.to_bytes();
     drop(connection);
-    Ok((status, body))
+    Ok(Response::from_parts(head, body))
 }
 
 /// The connection is closed also when the time is up: a server that is asked again and again while

@@ -4,10 +4,11 @@ use seawall_net::{Shutdown, Signal, wait_for_signal};
 use seawall_node::{Node, NodeConfig};
 use seawall_session::SessionSettings;
 
-use crate::{admin, cli::NodeArgs, config::Settings, parent, service};
+use crate::{admin, cli::NodeArgs, config::Settings, open_files, parent, service};
 
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
+    open_files::raise_limit();
     let listen = match args.listen {
         Some(listen) => listen,
         None => settings.nodes.find(&args.name)?.listen,
@@ -23,6 +24,7 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         socket: args.socket.clone(),
         linger,
         admin_token,
+        configuration: settings.digests(),
         webapps: settings.webapps.clone(),
         virtual_hosts: settings.virtual_hosts,
         trusted_proxies: settings.trusted_proxies,

@@ -6,6 +6,8 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 use clap_markdown::MarkdownOptions;
 
+use crate::doctor;
+
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// Which shell.
@@ -30,6 +32,7 @@ pub(crate) struct ReferenceArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Reference {
     CommandLine,
+    Troubleshooting,
 }
 
 /// Prints a script that completes the command line.
@@ -52,9 +55,15 @@ fn write_pages(folder: &Path, command: Command) -> io::Result<()> {
     clap_mangen::generate_to(command, folder)
 }
 
-/// The reference of the command line, in Markdown.
+/// A page of the documentation that is made from the program, in Markdown.
 pub(crate) fn reference(args: &ReferenceArgs, command: &Command) -> String {
-    let Reference::CommandLine = args.what;
+    match args.what {
+        Reference::CommandLine => command_line(command),
+        Reference::Troubleshooting => doctor::guide(),
+    }
+}
+
+fn command_line(command: &Command) -> String {
     let options = MarkdownOptions::new()
         .title("Command line".to_owned())
         .show_footer(false);

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     cli::{ConfigArgs, fail, say},
     config::{Settings, parse_duration},
-    node,
+    node, store_access,
 };
 
 #[derive(Debug, Args)]
@@ -294,4 +294,21 @@ fn named(device: &Device) -> String {
 fn time(timestamp: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(timestamp.as_millis())
         .map_or_else(|_| format!("{timestamp:?}"), |time| time.to_string())
+}
+
+/// Deletes a session that a check made; one that is left behind expires by itself.
+pub(crate) async fn forget(settings: &Settings, cookie: &str, context: &str) {
+    let one = OneSession {
+        id: cookie.to_owned(),
+        context: context.to_owned(),
+        host: None,
+    };
+    let opened = store_access::open(&settings.store, &settings.store_options);
+    let Ok(store) = opened.await else {
+        return;
+    };
+    let revoked = revoke_one(&*store, &settings.session, &one).await;
+    if let Err(reason) = revoked {
+        tracing::debug!(reason, "the session of a check is left to expire");
+    }
 }

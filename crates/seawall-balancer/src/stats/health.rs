@@ -34,6 +34,9 @@ pub(super) fn health(shared: &Shared, recent: &Recent) -> String {
             "requests": lately.requests,
             "errors": lately.errors,
         },
+        "stick": shared.config.sticky.word(),
+        "cookie": &*shared.config.cookie,
+        "check_path": &*shared.config.check.path,
         "servers": servers,
     });
     report.to_string()
@@ -59,6 +62,7 @@ fn of(server: &Server) -> Value {
         "weight": server.config.weight,
         "state": state(server),
         "suspect": server.is_suspect(),
+        "check_code": check_code(server),
         "draining": server.is_draining(),
         "since_seconds": server.unchanged_for().as_secs(),
         "in_flight": server.in_flight.load(Relaxed),
@@ -70,6 +74,11 @@ fn of(server: &Server) -> Value {
         "p99_ms": millis(0.99),
         "latency": { "bounds_us": BOUNDS, "counts": latency },
     })
+}
+
+/// The status that answered the last check; `None` when there was no answer.
+fn check_code(server: &Server) -> Option<u64> {
+    Some(server.counters.check_code.load(Relaxed)).filter(|code| *code != 0)
 }
 
 fn as_millis(time: Duration) -> f64 {

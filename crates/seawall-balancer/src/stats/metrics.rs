@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
+use seawall_net::process_metrics;
+
 use crate::{balancer::Shared, health::Status, latency::BOUNDS, server::Server};
 
 /// A metric of each server: name, kind, help, and its value.
@@ -83,7 +85,7 @@ const RESPONSES: &str = "seawall_balancer_server_http_responses_total";
 const LATENCY: &str = "seawall_balancer_server_response_seconds";
 
 pub(super) fn text(shared: &Shared) -> String {
-    let mut text = String::new();
+    let mut text = process_metrics();
     let requests = shared.requests.load(Relaxed);
     let uptime = shared.started.elapsed().as_secs();
     for (name, kind, help, value) in [

@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use seawall_session::{Draft, Presented, SessionError, SessionManager, SessionSettings};
 use seawall_store::{
-    Batcher, BatcherSettings, BoxFuture, Clock, Commit, CommitOutcome, Expired, Lookup,
+    Batcher, BatcherSettings, BoxFuture, Cause, Clock, Commit, CommitOutcome, Expired, Lookup,
     ManualClock, Notices, Read, ReadOutcome, SessionKey, SessionStore, SessionSummary, StoreError,
     Timestamp, memory::MemoryStore,
 };
@@ -137,6 +137,7 @@ impl Watched {
             return Err(StoreError::Unavailable {
                 store: "watched memory".into(),
                 reason: "it was taken away".into(),
+                cause: Cause::Other,
             });
         }
         Ok(())

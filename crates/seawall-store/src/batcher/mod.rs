@@ -33,6 +33,7 @@ use availability::Availability;
 use metrics::{LaneMetrics, Metrics};
 
 use crate::{
+    cause::Cause,
     statistics::StoreStatistics,
     store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError},
 };
@@ -266,6 +267,7 @@ impl Batcher {
             return Err(StoreError::Unavailable {
                 store: self.store.description().into(),
                 reason: "it has been away for a while".into(),
+                cause: Cause::Other,
             });
         }
         Ok(())
@@ -275,6 +277,7 @@ impl Batcher {
         StoreError::Unavailable {
             store: self.store.description().into(),
             reason: "this node is shutting down".into(),
+            cause: Cause::Other,
         }
     }
 }

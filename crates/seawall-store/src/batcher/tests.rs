@@ -71,6 +71,7 @@ impl Faulty {
         Err(StoreError::Unavailable {
             store: "faulty".into(),
             reason: "away".into(),
+            cause: Cause::Other,
         })
     }
 
@@ -124,6 +125,7 @@ impl SessionStore for Faulty {
             let lost = StoreError::Unavailable {
                 store: "faulty".into(),
                 reason: "cable cut".into(),
+                cause: Cause::Other,
             };
             match fault {
                 Some(Fault::RequestLost) => return Err(lost),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mysql_async::{DriverError, Error};
 
-use crate::{link, store::StoreError};
+use crate::{cause::Cause, link, store::StoreError};
 
 /// Why a statement did not go through.
 #[derive(Debug)]
@@ -52,18 +52,22 @@ impl link::Failure for Failure {
             Self::Statement(error) if is_unavailable(&error) => StoreError::Unavailable {
                 store,
                 reason: error.to_string().into(),
+                cause: cause(&error),
             },
             Self::Statement(error) => StoreError::Rejected {
                 store,
                 reason: describe(&error).into(),
+                cause: cause(&error),
             },
             Self::Schema(reason) => StoreError::Rejected {
                 store,
                 reason: reason.into(),
+                cause: Cause::OtherTables,
             },
             Self::Unexpected(reason) => StoreError::Rejected {
                 store,
                 reason: reason.into(),
+                cause: Cause::Other,
             },
         }
     }
@@ -87,6 +91,22 @@ fn is_unavailable(error: &Error) -> bool {
         ),
         Error::Server(error) => UNAVAILABLE.contains(&error.code) || UNDONE.contains(&error.code),
         Error::Other(_) | Error::Url(_) => false,
+    }
+}
+
+fn cause(error: &Error) -> Cause {
+    let Error::Server(error) = error else {
+        return Cause::of(error);
+    };
+    match error.code {
+        1044 | 1142 => Cause::PrivilegeMissing,
+        1045 | 1698 => Cause::WrongPassword,
+        1049 => Cause::DatabaseMissing,
+        1040 | 1203 | 1226 => Cause::TooManyConnections,
+        1021 | 1114 => Cause::StoreFull,
+        1290 | 1792 | 1836 => Cause::ReadOnly,
+        1054 | 1146 => Cause::OtherTables,
+        _ => Cause::Other,
     }
 }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use mysql_async::{Conn, Row, prelude::Queryable};
 
 use crate::{
+    cause::Cause,
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
     columns::bucket,
@@ -37,6 +38,9 @@ use crate::{
 use connection::MysqlConnector;
 use error::Failure;
 use row::{Columns, KeyRow, ReadRow};
+
+/// The version of the tables.
+pub(crate) const SCHEMA_VERSION: u32 = schema::VERSION as u32;
 
 /// Sessions in a MariaDB or MySQL table.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ impl MysqlStore {
         let options = address::parse(url, limits).map_err(|reason| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
+            cause: Cause::Other,
         })?;
         let connector = Arc::new(MysqlConnector {
             options: options.into(),

@@ -9,7 +9,7 @@ use super::error::Failure;
 const TAKE_LOCK: &str = "SELECT GET_LOCK(CONCAT('seawall.', DATABASE()), 2)";
 const RELEASE_LOCK: &str = "SELECT RELEASE_LOCK(CONCAT('seawall.', DATABASE()))";
 
-const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 1;
 
 /// Jetty's twelve columns, and ours beside them. Keys are compared byte by byte.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS JettySessions (

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{error::Failure, notify, schema, sql, tls::TlsOptions};
 use crate::{
+    cause::Cause,
     limits::ServerLimits,
     link::{Connector, LinkCounters, repeat_undone},
     store::StoreError,
@@ -121,6 +122,7 @@ impl PostgresConnector {
         let rejected = |reason: String| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
+            cause: Cause::Other,
         };
         let (uri, tls_options) = TlsOptions::split(url.uri()).map_err(rejected)?;
         let mut config: Config = uri

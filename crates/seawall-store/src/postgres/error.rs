@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::{link, store::StoreError};
+use crate::{cause::Cause, link, store::StoreError};
 
 /// Why a statement did not go through.
 #[derive(Debug)]
@@ -50,22 +50,32 @@ impl link::Failure for Failure {
         let (store, was_undone) = (store.clone(), self.was_undone());
         match self {
             Self::Statement(error) | Self::Connecting(error) => {
-                let reason = describe(&error).into();
+                let (reason, cause) = (describe(&error).into(), cause(&error));
                 // Undone again and again is the same as away: worth another try, a little later.
                 if was_undone || is_unavailable(&error) {
-                    StoreError::Unavailable { store, reason }
+                    StoreError::Unavailable {
+                        store,
+                        reason,
+                        cause,
+                    }
                 } else {
-                    StoreError::Rejected { store, reason }
+                    StoreError::Rejected {
+                        store,
+                        reason,
+                        cause,
+                    }
                 }
             }
             Self::NoAnswer(waited) => StoreError::Timeout { store, waited },
             Self::Schema(reason) => StoreError::Rejected {
                 store,
                 reason: reason.into(),
+                cause: Cause::OtherTables,
             },
             Self::Unexpected(reason) => StoreError::Rejected {
                 store,
                 reason: reason.into(),
+                cause: Cause::Other,
             },
         }
     }
@@ -85,6 +95,23 @@ fn is_unavailable(error: &Error) -> bool {
     };
     let code = code.code();
     code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25006"
+}
+
+/// Codes: PostgreSQL's documentation, appendix A.
+fn cause(error: &Error) -> Cause {
+    let Some(code) = error.code() else {
+        return Cause::of(error);
+    };
+    match code.code() {
+        "28P01" | "28000" => Cause::WrongPassword,
+        "3D000" => Cause::DatabaseMissing,
+        "42501" => Cause::PrivilegeMissing,
+        "53300" => Cause::TooManyConnections,
+        "53100" | "53200" => Cause::StoreFull,
+        "25006" => Cause::ReadOnly,
+        "42P01" | "42703" | "42804" => Cause::OtherTables,
+        _ => Cause::Other,
+    }
 }
 
 fn describe(error: &Error) -> String {

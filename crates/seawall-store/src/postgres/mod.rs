@@ -41,6 +41,9 @@ use batch::{Keys, Rows};
 use connection::{PostgresConnector, Session};
 use error::Failure;
 
+/// The version of the tables.
+pub(crate) const SCHEMA_VERSION: u32 = schema::VERSION as u32;
+
 /// Sessions in a PostgreSQL table.
 #[derive(Debug)]
 pub struct PostgresStore {

@@ -28,7 +28,7 @@ const MIGRATIONS: [&str; 1] = [
         WHERE origin IS NOT NULL;",
 ];
 
-const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 1;
 const _: () = assert!(
     MIGRATIONS.len() == VERSION as usize,
     "one version for each migration"

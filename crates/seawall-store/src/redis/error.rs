@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::{link, store::StoreError};
+use crate::{cause::Cause, link, store::StoreError};
 
 /// Why a script did not go through.
 #[derive(Debug)]
@@ -46,18 +46,22 @@ impl link::Failure for Failure {
             Self::Server(error) if is_unavailable(&error) => StoreError::Unavailable {
                 store,
                 reason: error.to_string().into(),
+                cause: cause(&error),
             },
             Self::Server(error) => StoreError::Rejected {
                 store,
                 reason: format!("{error}{}", hint(&error)).into(),
+                cause: cause(&error),
             },
             Self::TooFewReplicas(number) => StoreError::Unavailable {
                 store,
                 reason: format!("only {number} replicas have the commit").into(),
+                cause: Cause::Other,
             },
             Self::Unexpected(what) => StoreError::Rejected {
                 store,
                 reason: what.into(),
+                cause: Cause::Other,
             },
         }
     }
@@ -87,6 +91,20 @@ fn is_unavailable(error: &RedisError) -> bool {
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => true,
         _ => false,
+    }
+}
+
+fn cause(error: &RedisError) -> Cause {
+    match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => {
+            Cause::WrongPassword
+        }
+        (ErrorKind::Server(ServerErrorKind::NoPerm), _) => Cause::PrivilegeMissing,
+        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => Cause::ReadOnly,
+        (_, Some("OOM" | "MISCONF")) => Cause::StoreFull,
+        _ if error.is_connection_refusal() => Cause::Refused,
+        // The driver passes on the words of the system's errors only.
+        _ => Cause::of_text(&error.to_string()),
     }
 }
 

@@ -21,6 +21,7 @@ mod scripts;
 use std::sync::Arc;
 
 use crate::{
+    cause::Cause,
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
     key::SessionKey,
@@ -65,6 +66,7 @@ impl RedisStore {
         let rejected = |reason: String| StoreError::Rejected {
             store: description.clone(),
             reason: reason.into(),
+            cause: Cause::Other,
         };
         let address = Address::parse(url).map_err(rejected)?;
         let connector = RedisConnector::new(&address, description.clone(), limits)

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Error, ErrorCode};
 
-use crate::store::StoreError;
+use crate::{cause::Cause, store::StoreError};
 
 /// What a [`StoreError`] says for an error of SQLite.
 pub(super) fn store_error(store: &Arc<str>, error: &Error) -> StoreError {
@@ -18,7 +18,17 @@ pub(super) fn store_error(store: &Arc<str>, error: &Error) -> StoreError {
             | ErrorCode::OutOfMemory
             | ErrorCode::SystemIoFailure,
         ) => unavailable(store, &format!("{error}{}", advice(code))),
-        _ => rejected(store, &format!("{error}{}", advice(code))),
+        _ => rejected(store, &format!("{error}{}", advice(code)), cause(code)),
+    }
+}
+
+fn cause(code: Option<ErrorCode>) -> Cause {
+    match code {
+        Some(ErrorCode::DiskFull) => Cause::StoreFull,
+        Some(ErrorCode::ReadOnly) => Cause::ReadOnly,
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Cause::PrivilegeMissing,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Cause::Damaged,
+        _ => Cause::Other,
     }
 }
 
@@ -36,13 +46,15 @@ pub(super) fn file_error(store: &Arc<str>, path: &Path, error: &std::io::Error) 
     rejected(
         store,
         &format!("cannot create or open {path}: {error}; {WRITABLE}"),
+        Cause::of(error),
     )
 }
 
-pub(super) fn rejected(store: &Arc<str>, reason: &str) -> StoreError {
+pub(super) fn rejected(store: &Arc<str>, reason: &str, cause: Cause) -> StoreError {
     StoreError::Rejected {
         store: store.clone(),
         reason: reason.into(),
+        cause,
     }
 }
 
@@ -50,6 +62,7 @@ pub(super) fn unavailable(store: &Arc<str>, reason: &str) -> StoreError {
     StoreError::Unavailable {
         store: store.clone(),
         reason: reason.into(),
+        cause: Cause::Other,
     }
 }
 

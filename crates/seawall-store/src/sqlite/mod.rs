@@ -29,6 +29,9 @@ mod sweep;
 mod tests;
 mod worker;
 
+/// The version of the tables.
+pub(crate) const SCHEMA_VERSION: u32 = schema::VERSION;
+
 /// Sessions in an SQLite file. Its threads end when it is dropped.
 #[derive(Debug)]
 pub struct SqliteStore {

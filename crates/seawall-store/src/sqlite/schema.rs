@@ -13,7 +13,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{file_error, is_busy, rejected, store_error};
-use crate::store::StoreError;
+use crate::{cause::Cause, store::StoreError};
 
 /// How long a lock of another connection is waited for, in total.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -25,8 +25,11 @@ const BUSY_PAUSE: Duration = Duration::from_micros(200);
 /// Statements that one connection keeps prepared; more than there are.
 const CACHED_STATEMENTS: usize = 32;
 
+/// The version of the tables.
+pub(super) const VERSION: u32 = 1;
+
 /// What brings the schema from one version (`PRAGMA user_version`) to the next. Only ever add.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; VERSION as usize] = ["
     CREATE TABLE JettySessions (
         sessionId varchar(120) NOT NULL,
         contextPath varchar(60) NOT NULL,
@@ -85,7 +88,7 @@ pub(super) fn connect(store: &Arc<str>, path: &Path) -> Result<Connection, Store
         let reason = format!(
             "the journal mode stays {mode:?}; use a file on a local disk, as WAL needs shared memory"
         );
-        return Err(rejected(store, &reason));
+        return Err(rejected(store, &reason, Cause::Other));
     }
     let version = retry_busy(|| migrate(&mut connection));
     let version = version.map_err(|error| store_error(store, &error))?;
@@ -94,7 +97,7 @@ pub(super) fn connect(store: &Arc<str>, path: &Path) -> Result<Connection, Store
             "the schema has version {version} and this program knows {}; run the newer program",
             MIGRATIONS.len()
         );
-        return Err(rejected(store, &reason));
+        return Err(rejected(store, &reason, Cause::OtherTables));
     }
     Ok(connection)
 }

@@ -7,7 +7,15 @@ mod nodes;
 mod raw;
 mod size;
 
-use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
@@ -23,8 +31,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use nodes::{NodePlace, Nodes};
 use raw::Raw;
 
-/// The file that is read when none is named.
-const DEFAULT_FILE: &str = "seawall.toml";
+/// The files that are looked for when none is named: here, and where `install` puts it.
+const DEFAULT_FILES: [&str; 2] = ["seawall.toml", "/etc/seawall/seawall.toml"];
 
 /// What a check may be late.
 const LINGER_MARGIN: Duration = Duration::from_secs(1);
@@ -32,6 +40,8 @@ const LINGER_MARGIN: Duration = Duration::from_secs(1);
 /// Settings that can be used.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The file that they are from, whether it is there or not.
+    pub(crate) file: PathBuf,
     pub(crate) data: PathBuf,
     /// The file with the admin token, if the configuration names one.
     pub(crate) admin_token_file: Option<PathBuf>,
@@ -57,15 +67,10 @@ pub(crate) struct Settings {
 pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
     let (path, text) = match &args.config {
         Some(path) => (path.clone(), read(path)?),
-        None => {
-            let path = PathBuf::from(DEFAULT_FILE);
-            let text = if path.exists() {
-                read(&path)?
-            } else {
-                String::new()
-            };
-            (path, text)
-        }
+        None => match DEFAULT_FILES.iter().find(|path| Path::new(path).exists()) {
+            Some(path) => (path.into(), read(Path::new(path))?),
+            None => (DEFAULT_FILES[0].into(), String::new()),
+        },
     };
     let mut raw = Raw::parse(&path, &text)?;
     if let Some(store) = &args.store {
@@ -138,6 +143,7 @@ impl Settings {
         };
         let balancer = balancer(&raw);
         Ok(Self {
+            file: path.to_owned(),
             data: raw.data,
             admin_token_file: named(raw.admin.token_file),
             store,
@@ -167,6 +173,18 @@ impl Settings {
         })
     }
 
+    /// What those parts come to in which all nodes must agree: a digest by the part's name. Only
+    /// digests of one version can be compared. Secrets are no part of them.
+    pub(crate) fn digests(&self) -> BTreeMap<&'static str, String> {
+        let store = match &self.store {
+            // The same words mean another file in another folder.
+            StoreUrl::Sqlite(file) => format!("{:?}", std::path::absolute(file)),
+            store => store.to_string(),
+        };
+        let session = format!("{:?} {:?}", self.session, self.virtual_hosts);
+        BTreeMap::from([("session", digest(&session)), ("store", digest(&store))])
+    }
+
     /// How long a node that is asked to end still answers: until every balancer has checked it.
     pub(crate) fn linger(&self) -> Duration {
         self.balancer.check.interval + LINGER_MARGIN
@@ -179,6 +197,12 @@ impl Settings {
         }
         Self { data, ..self }
     }
+}
+
+fn digest(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// A path that is not left empty.

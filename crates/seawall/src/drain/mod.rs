@@ -10,17 +10,14 @@ use clap::Args;
 use hyper::StatusCode;
 use seawall_node::AdminToken;
 use serde_json::Value;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     admin::{self, AdminArgs},
     cli::{ConfigArgs, fail, say},
     config::{NodePlace, Settings, parse_duration},
     http_client, node,
-    reports::{self, NodeReport},
+    reports::{self, AskedNode, NodeReport},
 };
 use safety::{Look, State, Watch};
 
@@ -134,19 +131,12 @@ async fn drain(settings: &Settings, args: &DrainArgs) -> Result<Outcome, String>
 
 /// A cluster without a node that takes traffic is an outage that nobody wants by mistake.
 async fn refuse_the_last(settings: &Settings, place: &NodePlace) -> Result<(), String> {
-    let mut others = JoinSet::new();
-    for other in settings
-        .nodes
-        .iter()
-        .filter(|other| other.name != place.name)
-    {
-        let other = other.clone();
-        others.spawn(async move { reports::node(&other, ANSWER_LIMIT).await });
-    }
-    let takes_traffic = |node: &Result<reports::NodeAnswer, String>| {
-        node.as_ref().is_ok_and(|answer| !answer.report.draining)
+    let takes_traffic = |node: &AskedNode| {
+        let answer = node.answer.as_ref();
+        node.place.name != place.name && answer.is_ok_and(|answer| !answer.report.draining)
     };
-    if others.join_all().await.iter().any(takes_traffic) {
+    let asked = reports::nodes(&settings.nodes, ANSWER_LIMIT).await;
+    if asked.iter().any(takes_traffic) {
         return Ok(());
     }
     Err(format!(
@@ -162,10 +152,10 @@ async fn ask(place: &NodePlace, path: &str, token: &AdminToken) -> Result<(), St
     // The token is only for the node that is meant.
     reports::node(place, ANSWER_LIMIT)
         .await
-        .map_err(|reason| problem(&reason))?;
+        .map_err(|error| problem(&error.to_string()))?;
     let (status, body) = http_client::post(*address, path, token, ANSWER_LIMIT)
         .await
-        .map_err(|reason| problem(&reason))?;
+        .map_err(|error| problem(&error.to_string()))?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     match (status, answer["error"].as_str()) {
         (status, _) if status.is_success() => Ok(()),

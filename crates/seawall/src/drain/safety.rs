@@ -114,6 +114,7 @@ mod tests {
             uptime_seconds: None,
             memory_bytes: None,
             time_ms: None,
+            configuration: std::collections::BTreeMap::new(),
         }
     }
 
@@ -123,6 +124,7 @@ mod tests {
             address: String::new(),
             state: if draining { "DRAIN" } else { "UP" }.to_owned(),
             suspect: false,
+            check_code: None,
             draining,
             since_seconds: 0,
             in_flight,

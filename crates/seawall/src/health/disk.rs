@@ -21,7 +21,7 @@ const CRITICAL: u64 = 128 << 20;
 /// Below so many files that can still be made, nothing is.
 const FILES_CRITICAL: u64 = 64;
 
-pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
+pub(crate) async fn check(settings: &Settings) -> Vec<Finding> {
     let Some(folder) = folder(settings) else {
         return Vec::new();
     };
@@ -34,7 +34,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
 }
 
 /// Where this machine keeps something: none, when the store is a server and there is no data folder.
-fn folder(settings: &Settings) -> Option<PathBuf> {
+pub(crate) fn folder(settings: &Settings) -> Option<PathBuf> {
     if let StoreUrl::Sqlite(file) = &settings.store {
         let folder = file
             .parent()

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How grave a finding is, in the order of severity; the numbers are the exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub(crate) enum Level {
     Ok = 0,
     Warning = 1,
     Critical = 2,
@@ -32,14 +32,19 @@ impl Level {
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// What was checked: `store`, a node's name, …
     pub(super) what: String,
     pub(super) level: Level,
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 impl Finding {
+    /// Whether somebody should do something.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.level > Level::Ok
+    }
+
     pub(super) fn new(what: impl Into<String>, level: Level, detail: impl Into<String>) -> Self {
         // What comes from outside must not steer a terminal, or look like another line.
         let detail: String = detail.into();

@@ -4,7 +4,7 @@
 //! seconds whatever hangs. What could not be seen is never called well.
 
 mod balancer;
-mod disk;
+pub(crate) mod disk;
 mod finding;
 mod nodes;
 mod services;
@@ -20,6 +20,7 @@ use crate::{
     node,
 };
 use finding::{Finding, Level};
+pub(crate) use nodes::SKEW_WARNING;
 
 /// How long a node or a balancer may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);

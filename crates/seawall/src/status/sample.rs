@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
     time::timeout,
 };
 
 use crate::{
     config::Settings,
     node,
-    reports::{self, BalancerReport, NodeAnswer},
+    reports::{self, BalancerReport, NodeAnswer, ReportError},
     store_access,
 };
 
@@ -30,19 +29,23 @@ pub(super) struct Sample {
 impl Sample {
     /// Asks all at the same time.
     pub(super) async fn take(settings: &Settings) -> Self {
-        let mut asking = JoinSet::new();
-        for (index, place) in settings.nodes.iter().cloned().enumerate() {
-            asking.spawn(async move { (index, reports::node(&place, ANSWER_LIMIT).await) });
-        }
-        let balancer = reports::balancer(settings.balancer.stats, ANSWER_LIMIT);
-        let (mut nodes, balancer) = tokio::join!(asking.join_all(), balancer);
-        nodes.sort_by_key(|(index, _)| *index);
+        let (nodes, balancer) = tokio::join!(
+            reports::nodes(&settings.nodes, ANSWER_LIMIT),
+            reports::balancer(settings.balancer.stats, ANSWER_LIMIT),
+        );
         Self {
             at: Instant::now(),
-            nodes: nodes.into_iter().map(|(_, answer)| answer).collect(),
-            balancer,
+            nodes: nodes
+                .into_iter()
+                .map(|node| in_words(node.answer))
+                .collect(),
+            balancer: in_words(balancer),
         }
     }
+}
+
+fn in_words<T>(answer: Result<T, ReportError>) -> Result<T, String> {
+    answer.map_err(|error| error.to_string())
 }
 
 type Question = oneshot::Sender<Result<u64, String>>;

@@ -11,7 +11,7 @@ use seawall_net::{Address, SOCKET_PATH_MAX};
 use super::{Child, watch::Watch};
 use crate::{
     admin,
-    cli::{Stick, UpArgs},
+    cli::UpArgs,
     config::{NodePlace, Nodes, Settings},
     node::cores,
 };
@@ -160,7 +160,7 @@ impl Plan {
             .word("--parent-pipe");
         child.argument("--http", &front.listen.to_string());
         child.argument("--stats", &front.stats.to_string());
-        child.argument("--stick", Stick::word(front.sticky));
+        child.argument("--stick", front.sticky.word());
         if let Some(config) = &self.config {
             child.argument("--config", &config.display().to_string());
         }

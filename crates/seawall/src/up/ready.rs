@@ -41,7 +41,9 @@ async fn wait_for(
 }
 
 async fn answers(address: SocketAddr) -> Result<(), String> {
-    let (status, _) = http_client::get(address, "/", ANSWER_LIMIT).await?;
+    let (status, _) = http_client::get(address, "/", ANSWER_LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
     if status.is_success() {
         return Ok(());
     }
@@ -50,7 +52,9 @@ async fn answers(address: SocketAddr) -> Result<(), String> {
 
 /// A client that came while a server was still unknown would be kept with another one.
 async fn has_all_servers(stats: SocketAddr) -> Result<(), String> {
-    let (_, report) = http_client::get(stats, "/health", ANSWER_LIMIT).await?;
+    let (_, report) = http_client::get(stats, "/health", ANSWER_LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
     let report: Value = serde_json::from_slice(&report).map_err(|error| error.to_string())?;
     let servers = report["servers"].as_array().into_iter().flatten();
     match servers.into_iter().find(|server| server["state"] != "UP") {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod commands;
+mod doctor;
 mod draining;
 mod failover;
 mod front;

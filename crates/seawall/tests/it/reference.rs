@@ -9,19 +9,27 @@ const WRITE: &str = "SEAWALL_WRITE_REFERENCE";
 
 #[test]
 fn the_reference_of_the_command_line_is_up_to_date() {
-    let output = seawall()
-        .args(["reference", "command-line"])
-        .output()
-        .unwrap();
+    assert_up_to_date("command-line", "reference/command-line.md");
+}
+
+/// What `doctor` knows is what users read.
+#[test]
+fn the_page_on_troubleshooting_is_up_to_date() {
+    assert_up_to_date("troubleshooting", "troubleshooting.md");
+}
+
+fn assert_up_to_date(what: &str, file: &str) {
+    let output = seawall().args(["reference", what]).output().unwrap();
     let made = String::from_utf8(output.stdout).unwrap();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/command-line.md");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let page = docs.join(file);
     if std::env::var_os(WRITE).is_some() {
         fs::write(&page, &made).unwrap();
     }
     let written = fs::read_to_string(&page).unwrap_or_default();
     assert!(
         written == made,
-        "docs/reference/command-line.md is out of date; write it with \
+        "docs/{file} is out of date; write it with \
          `{WRITE}=1 cargo test -p seawall --test it reference`"
     );
 }

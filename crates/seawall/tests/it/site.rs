@@ -29,6 +29,13 @@ impl Service {
         Self(command.spawn().unwrap())
     }
 
+    /// As [`start`](Self::start), with another standard input and output.
+    pub(crate) fn start_on(command: &mut Command, input: Stdio, output: Stdio, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log);
+        let command = command.stdin(input).stdout(output).stderr(log.unwrap());
+        Self(command.spawn().unwrap())
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap())
     }

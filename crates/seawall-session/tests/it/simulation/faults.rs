@@ -9,8 +9,8 @@ use std::{
 };
 
 use seawall_store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Notices, Read, ReadOutcome, SessionKey,
-    SessionStore, SessionSummary, StoreError, Timestamp,
+    BoxFuture, Cause, Commit, CommitOutcome, Expired, Lookup, Notices, Read, ReadOutcome,
+    SessionKey, SessionStore, SessionSummary, StoreError, Timestamp,
 };
 use tokio::time::{Instant, sleep};
 
@@ -94,6 +94,7 @@ impl FaultyStore {
         StoreError::Unavailable {
             store: self.description().into(),
             reason: "simulated".into(),
+            cause: Cause::Other,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `seawall health` against what can be broken: it ends in time, never says that all is well, and
 //! names what is wrong.
 
-mod servers;
-mod stores;
+pub(crate) mod servers;
+pub(crate) mod stores;
 
 use std::{
     fmt::Write as _,
@@ -311,6 +311,7 @@ fn the_probe_leaves_nothing() {
     assert_eq!(database.query("SELECT count(*) FROM jettysessions"), "0");
     let text = String::from_utf8(site.run(&["health"]).stdout).unwrap();
     assert!(text.starts_with("seawall ok: "), "{text}");
+    assert!(text.contains("0 sessions; tables of version 1"), "{text}");
     for part in [
         "store probe",
         "node2",

@@ -31,17 +31,17 @@ fn drain(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// Takes connections, and never answers.
-pub(super) fn silent() -> u16 {
+pub(crate) fn silent() -> u16 {
     listen(drain)
 }
 
 /// Closes each connection at once.
-pub(super) fn closing() -> u16 {
+pub(crate) fn closing() -> u16 {
     listen(|stream| stream.shutdown(std::net::Shutdown::Both))
 }
 
 /// Answers each request with these bytes.
-pub(super) fn saying(answer: &'static str) -> u16 {
+pub(crate) fn saying(answer: &'static str) -> u16 {
     listen(move |mut stream| {
         stream.read(&mut [0; 1_024]).map(drop)?;
         stream.write_all(answer.as_bytes())?;
@@ -50,7 +50,7 @@ pub(super) fn saying(answer: &'static str) -> u16 {
 }
 
 /// Answers with a body that never ends.
-pub(super) fn endless() -> u16 {
+pub(crate) fn endless() -> u16 {
     listen(|mut stream| {
         stream.read(&mut [0; 1_024]).map(drop)?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
@@ -62,7 +62,7 @@ pub(super) fn endless() -> u16 {
 }
 
 /// Answers a byte at a time.
-pub(super) fn slow() -> u16 {
+pub(crate) fn slow() -> u16 {
     listen(|mut stream| {
         stream.read(&mut [0; 1_024]).map(drop)?;
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" {
@@ -74,7 +74,7 @@ pub(super) fn slow() -> u16 {
 }
 
 /// Passes on the health of the node at `port`, changed.
-pub(super) fn altered(port: u16, change: impl Fn(&mut Value) + Clone + Send + 'static) -> u16 {
+pub(crate) fn altered(port: u16, change: impl Fn(&mut Value) + Clone + Send + 'static) -> u16 {
     listen(move |mut stream| {
         stream.read(&mut [0; 1_024]).map(drop)?;
         let (head, body) = get(port, "/.seawall/health", "").unwrap();

@@ -135,7 +135,7 @@ pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// Only root can mount, and not in every container.
-    fn small(folder: &Path) -> Option<Self> {
+    pub(crate) fn small(folder: &Path) -> Option<Self> {
         let shown = folder.to_str().unwrap();
         let arguments = ["-t", "tmpfs", "-o", "size=16m", "tmpfs", shown];
         let mounted = Uid::effective().is_root() && succeeds("mount", &arguments);

@@ -1,0 +1,71 @@
+//! A failure that was found, and how it is told.
+
+use serde_json::{Value, json};
+
+use super::case::{Case, Text};
+use crate::config::Settings;
+
+/// A failure that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Diagnosis {
+    pub(super) case: Case,
+    /// What shows it: addresses, names, the words of others.
+    seen: String,
+    mend: String,
+}
+
+impl Diagnosis {
+    pub(super) fn new(case: Case, seen: impl Into<String>) -> Self {
+        // What comes from outside must not steer a terminal, or look like another line.
+        let seen: String = seen.into();
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        Self {
+            case,
+            seen: seen.chars().map(plain).collect(),
+            mend: case.text().mend.to_owned(),
+        }
+    }
+
+    /// Puts what is known in the place of `$word`.
+    pub(super) fn with(mut self, word: &str, value: impl AsRef<str>) -> Self {
+        self.mend = self.mend.replace(&format!("${word}"), value.as_ref());
+        self
+    }
+
+    /// Puts in what all diagnoses know.
+    pub(super) fn fill_in(&mut self, settings: &Settings) {
+        let file = settings.file.display().to_string();
+        self.mend = self.mend.replace("$FILE", &file);
+    }
+}
+
+/// `{"diagnoses": [{"case", "title", "seen", "cause", "mend"}, …]}`.
+pub(super) fn in_json(diagnoses: &[Diagnosis]) -> String {
+    let diagnoses: Vec<Value> = diagnoses.iter().map(one_in_json).collect();
+    json!({ "diagnoses": diagnoses }).to_string()
+}
+
+fn one_in_json(diagnosis: &Diagnosis) -> Value {
+    let Text {
+        name, title, cause, ..
+    } = diagnosis.case.text();
+    let Diagnosis { seen, mend, .. } = diagnosis;
+    json!({ "case": name, "title": title, "seen": seen, "cause": cause, "mend": mend })
+}
+
+pub(super) fn in_words(diagnoses: &[Diagnosis]) -> String {
+    if diagnoses.is_empty() {
+        return "nothing found: store, nodes, balancer, page and machine are as they should be"
+            .into();
+    }
+    let told: Vec<_> = diagnoses.iter().map(one_in_words).collect();
+    told.join("\n\n")
+}
+
+fn one_in_words(diagnosis: &Diagnosis) -> String {
+    let Text {
+        name, title, cause, ..
+    } = diagnosis.case.text();
+    let Diagnosis { seen, mend, .. } = diagnosis;
+    format!("{name}: {title}\n  seen   {seen}\n  cause  {cause}\n  mend   {mend}")
+}

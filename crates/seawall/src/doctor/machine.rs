@@ -1,0 +1,145 @@
+//! The machine: its disk, and what its processes may take.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use seawall_store::StoreUrl;
+
+use super::{case::Case, diagnosis::Diagnosis, facts::ProcessMetrics};
+use crate::{config::Settings, health::disk, store_access};
+
+/// A disk of the network may hang.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Of what is allowed, so much may be taken.
+const TAKEN_PERCENT: u64 = 80;
+
+/// What a node takes beside its cache of sessions, in bytes.
+const BESIDE_THE_CACHE: u64 = 64 << 20;
+
+/// File systems without memory that machines share, as mount(8) calls them.
+const NETWORK_FILE_SYSTEMS: [&str; 14] = [
+    "9p",
+    "afs",
+    "ceph",
+    "cifs",
+    "fuse.glusterfs",
+    "fuse.s3fs",
+    "fuse.sshfs",
+    "gfs2",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "ocfs2",
+    "smb3",
+];
+
+pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
+    let found = [full_disk(settings).await, network_disk(settings).await];
+    found.into_iter().flatten().collect()
+}
+
+async fn full_disk(settings: &Settings) -> Option<Diagnosis> {
+    let finding = disk::check(settings).await.pop()?;
+    let folder = disk::folder(settings)?.display().to_string();
+    finding
+        .is_bad()
+        .then(|| Diagnosis::new(Case::DiskFull, finding.detail).with("FOLDER", folder))
+}
+
+async fn network_disk(settings: &Settings) -> Option<Diagnosis> {
+    let StoreUrl::Sqlite(file) = &settings.store else {
+        return None;
+    };
+    let asked = file.clone();
+    let kind = store_access::on_a_thread(LIMIT, async move || {
+        let file = fs::canonicalize(asked).map_err(|error| error.to_string())?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|e| e.to_string())?;
+        Ok(file_system(&mounts, &file))
+    });
+    // What cannot be told is no network disk; a file that is not there has its own diagnosis.
+    let kind = kind.await.ok()??;
+    let seen = format!("{} is on a file system of the kind {kind}", file.display());
+    NETWORK_FILE_SYSTEMS
+        .contains(&&*kind)
+        .then(|| Diagnosis::new(Case::SqliteOnNetworkDisk, seen))
+}
+
+/// The kind of the file system that a file is on: the one that is mounted deepest, and last.
+///
+/// Source: `/proc/self/mountinfo`, proc_pid_mountinfo(5).
+fn file_system(mounts: &str, file: &Path) -> Option<String> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let place = PathBuf::from(place.split(' ').nth(4)?.replace("\\040", " "));
+        file.starts_with(&place).then(|| {
+            Some((
+                place.components().count(),
+                kind.split(' ').next()?.to_owned(),
+            ))
+        })?
+    });
+    mounts.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind)
+}
+
+/// Whether a process has files left to open.
+pub(super) fn files(name: &str, metrics: &ProcessMetrics) -> Option<Diagnosis> {
+    let (open, limit) = (metrics.open_files?, metrics.files_limit?);
+    let seen = format!("{name} has {open} files and sockets open, and may have {limit}");
+    is_nearly(open, limit).then(|| Diagnosis::new(Case::FilesLimit, seen))
+}
+
+/// Whether a process has memory left, also once its cache is full.
+pub(super) fn memory(name: &str, metrics: &ProcessMetrics, cache: u64) -> Option<Diagnosis> {
+    let (taken, limit) = (metrics.memory?, metrics.memory_limit?);
+    let megabytes = |bytes: u64| bytes >> 20;
+    let (taken_mb, limit_mb, cache_mb) = (megabytes(taken), megabytes(limit), megabytes(cache));
+    let seen = if is_nearly(taken, limit) {
+        format!("{name} takes {taken_mb} of {limit_mb} MB")
+    } else if cache > 0 && cache.saturating_add(BESIDE_THE_CACHE) > limit {
+        format!("{name} may take {limit_mb} MB, and its cache alone {cache_mb} MB")
+    } else {
+        return None;
+    };
+    Some(Diagnosis::new(Case::MemoryLimit, seen))
+}
+
+fn is_nearly(taken: u64, limit: u64) -> bool {
+    taken.saturating_mul(100) >= limit.saturating_mul(TAKEN_PERCENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_mount_counts_and_of_two_the_last() {
+        let mounts = "1 1 0:1 / / rw - ext4 /dev/sda rw\n\
+                      2 1 0:2 / /srv/my\\040data rw shared:1 - tmpfs tmpfs rw\n\
+                      3 1 0:3 / /srv/my\\040data rw - nfs4 server:/x rw\n\
+                      garbage\n";
+        let of = |file: &str| file_system(mounts, Path::new(file)).unwrap();
+        assert_eq!(of("/srv/sessions.db"), "ext4");
+        assert_eq!(of("/srv/my data/sessions.db"), "nfs4");
+    }
+
+    #[test]
+    fn memory_is_judged_by_what_is_taken_and_by_what_the_cache_may_take() {
+        let found = |memory: u64, limit: u64, cache: u64| {
+            let metrics = ProcessMetrics {
+                memory: Some(memory << 20),
+                memory_limit: Some(limit << 20),
+                ..ProcessMetrics::default()
+            };
+            super::memory("node1", &metrics, cache << 20).is_some()
+        };
+        assert!(!found(100, 512, 256));
+        assert!(found(410, 512, 256), "four fifths are taken");
+        assert!(found(20, 300, 256), "the cache may grow");
+        assert!(!found(20, 60, 0), "a balancer has none");
+    }
+}

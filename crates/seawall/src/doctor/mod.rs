@@ -1,0 +1,88 @@
+//! `seawall doctor`: looks for the failures that people meet, and says of each what is seen, what
+//! causes it, and how to mend it.
+//!
+//! What `health` measures, `doctor` explains. Facts are gathered first (`facts`), all at the same time
+//! and each within a limit; the rest judges them. Only `page` asks for more: it visits a page as a
+//! browser does.
+
+mod balancer;
+mod case;
+mod diagnosis;
+mod facts;
+mod machine;
+mod nodes;
+mod page;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Uri;
+
+use crate::{
+    cli::{ConfigArgs, fail, say},
+    config::Settings,
+    node,
+};
+pub(crate) use case::guide;
+use diagnosis::Diagnosis;
+use facts::Facts;
+
+/// Exit codes: 0 nothing found, 1 something, 2 the command was called wrongly. Run it on a machine of
+/// the cluster, with the cluster's configuration. It visits a page as a browser would, and deletes
+/// the session that comes of it.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// A page that makes a session, as users see it, for example <http://shop.example/cart>. Without
+    /// one, the session-test page through the balancer.
+    #[arg(long, value_name = "URL")]
+    page: Option<Uri>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at everything and says what it found.
+pub(crate) fn run(settings: &Settings, args: &DoctorArgs) -> ExitCode {
+    let examined = node::runtime().and_then(|runtime| runtime.block_on(examine(settings, args)));
+    let diagnoses = match examined {
+        Ok(diagnoses) => diagnoses,
+        Err(reason) => return fail(&reason),
+    };
+    say(&if args.json {
+        diagnosis::in_json(&diagnoses)
+    } else {
+        diagnosis::in_words(&diagnoses)
+    });
+    if diagnoses.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Vec<Diagnosis>, String> {
+    let page = page::Page::of(settings, args.page.as_ref())?;
+    let (store, facts, machine) = tokio::join!(
+        store::examine(settings),
+        Facts::gather(settings),
+        machine::examine(settings),
+    );
+    let mut found = [
+        store,
+        nodes::judge(settings, &facts),
+        balancer::judge(settings, &facts),
+        machine,
+    ]
+    .concat();
+    // A page of a cluster that does not answer says nothing of cookies.
+    if facts.serves() {
+        found.extend(page::visit(settings, &page).await);
+    }
+    for diagnosis in &mut found {
+        diagnosis.fill_in(settings);
+    }
+    Ok(found)
+}

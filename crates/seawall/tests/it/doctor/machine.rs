@@ -1,0 +1,175 @@
+//! Machines whose disks and limits are too small, or not their own.
+
+use std::{
+    fs,
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nix::unistd::Uid;
+use seawall_testing::find_program;
+
+use super::{assert_found, examine, running};
+use crate::{
+    cluster::{get, until},
+    health::stores::Mount,
+    site::{Service, Site},
+};
+
+#[test]
+fn a_process_that_has_hardly_any_files_left_is_diagnosed() {
+    let mut site = running("");
+    site.until_all_are_up();
+    site.nodes[1].take().unwrap().stop();
+    let config = site.path("seawall.toml");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 100 && exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_seawall"))
+        .args(["node", "--name", "node2", "--config"])
+        .arg(&config);
+    let _limited = Service::start(&mut limited, &site.path("node2.log"));
+    until("the node answers", || get(site.ports[1], "/", ""));
+    site.until_all_are_up();
+    assert_found(&site, &[], &[]);
+    let connect = |_| TcpStream::connect(("127.0.0.1", site.ports[1])).unwrap();
+    let held: Vec<_> = (0..60).map(connect).collect();
+    let found = assert_found(&site, &[], &["files-limit"]);
+    assert!(found[0].seen.contains("may have 100"), "{found:?}");
+    assert!(found[0].mend.contains("seawall-node@node2"), "{found:?}");
+    drop(held);
+}
+
+/// A control group that may take little memory, of either version; only root can make one.
+struct SmallGroup(PathBuf);
+
+impl SmallGroup {
+    fn new(bytes: u64) -> Option<Self> {
+        let name = format!("seawall-test-{}", std::process::id());
+        for (root, file) in [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ] {
+            let group = Self(Path::new(root).join(&name));
+            let made = fs::create_dir(&group.0).is_ok();
+            if made && fs::write(group.0.join(file), bytes.to_string()).is_ok() {
+                return Some(group);
+            }
+        }
+        None
+    }
+
+    fn take_in(&self, process: i32) {
+        fs::write(self.0.join("cgroup.procs"), process.to_string()).unwrap();
+    }
+}
+
+impl Drop for SmallGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_process_whose_memory_is_limited_is_diagnosed() {
+    let Some(group) = SmallGroup::new(100 << 20) else {
+        let is_certain = Uid::effective().is_root() && Path::new("/sys/fs/cgroup/memory").is_dir();
+        assert!(!is_certain, "root can make control groups");
+        return;
+    };
+    let mut site = running("");
+    site.until_all_are_up();
+    group.take_in(site.nodes[1].as_ref().unwrap().pid().as_raw());
+    let found = assert_found(&site, &[], &["memory-limit"]);
+    assert!(
+        found[0]
+            .seen
+            .contains("may take 100 MB, and its cache alone 256 MB"),
+        "{found:?}"
+    );
+    site.nodes[1].take();
+}
+
+#[test]
+fn a_data_folder_on_a_full_disk_is_diagnosed() {
+    let mut site = Site::plan(2, "");
+    let folder = site.path("small");
+    fs::create_dir(&folder).unwrap();
+    let Some(mount) = Mount::small(&folder) else {
+        assert!(!Uid::effective().is_root(), "root can mount");
+        return;
+    };
+    let file = site.path("seawall.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let data = format!("data = \"{}\"", site.folder.path().display());
+    let text = text.replace(&data, &format!("data = \"{}\"", folder.display()));
+    fs::write(&file, text).unwrap();
+    for index in 0..2 {
+        site.start_node(index, Path::new(env!("CARGO_BIN_EXE_seawall")));
+    }
+    site.start_balancer();
+    site.until_all_are_up();
+    let found = assert_found(&site, &[], &["disk-full"]);
+    assert!(found[0].mend.contains("small"), "{found:?}");
+    drop((site, mount));
+}
+
+/// A folder of another machine, over SFTP: here, of the same one.
+struct NetworkDisk {
+    folder: PathBuf,
+    _server: Service,
+    _client: Service,
+}
+
+impl NetworkDisk {
+    fn new(site: &Site, folder: PathBuf, of: &Path) -> Self {
+        let (client, server) = UnixStream::pair().unwrap();
+        let stdio = |stream: &UnixStream| Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
+        let log = site.path("sftp.log");
+        let mut sftp = Command::new(find_program(&["sftp-server"]));
+        let server = Service::start_on(&mut sftp, stdio(&server), stdio(&server), &log);
+        let mut sshfs = Command::new(find_program(&["sshfs"]));
+        sshfs.args(["-f", "-o", "passive"]);
+        sshfs.arg(format!("here:{}", of.display())).arg(&folder);
+        let client = Service::start_on(&mut sshfs, stdio(&client), stdio(&client), &log);
+        Self {
+            folder,
+            _server: server,
+            _client: client,
+        }
+    }
+}
+
+impl Drop for NetworkDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).output();
+    }
+}
+
+/// Only root may always mount it.
+#[test]
+fn a_file_on_a_disk_of_the_network_is_diagnosed() {
+    if !Uid::effective().is_root() || !Path::new("/dev/fuse").exists() {
+        return;
+    }
+    let site = running("");
+    site.until_all_are_up();
+    let (there, here) = (site.path("there"), site.path("here"));
+    fs::create_dir(&there).unwrap();
+    fs::create_dir(&here).unwrap();
+    fs::copy(site.path("sessions.db"), there.join("sessions.db")).unwrap();
+    let disk = NetworkDisk::new(&site, here.clone(), &there);
+    until("it is mounted", || {
+        here.join("sessions.db").exists().then_some(())
+    });
+    let url = format!("sqlite:{}", here.join("sessions.db").display());
+    let found = examine(&site, &["--store", &url]);
+    let seen = found
+        .iter()
+        .find(|found| found.case == "sqlite-on-network-disk");
+    let seen = &seen.unwrap_or_else(|| panic!("{found:#?}")).seen;
+    assert!(seen.contains("fuse.sshfs"), "{seen}");
+    drop(disk);
+}
