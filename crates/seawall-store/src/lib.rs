@@ -19,6 +19,8 @@ pub mod codec;
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod halves;
 pub mod key;
 mod limits;
 #[cfg(feature = "server")]

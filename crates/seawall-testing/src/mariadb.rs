@@ -34,7 +34,7 @@ impl TestMariaDb {
     /// When the programs are not installed, or the server does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(Vec::new())
+        Self::start_with(&[])
     }
 
     /// Starts a server that takes connections with TLS only.
@@ -43,20 +43,25 @@ impl TestMariaDb {
     /// When the programs are not installed, or the server does not start.
     #[must_use]
     pub fn start_with_tls(certificates: &TestCertificates) -> Self {
-        Self::start_with(vec![
-            format!("--ssl-cert={}", certificates.certificate().display()),
-            format!("--ssl-key={}", certificates.key().display()),
-            format!("--ssl-ca={}", certificates.authority().display()),
-            "--require-secure-transport=ON".to_owned(),
+        Self::start_with(&[
+            &format!("--ssl-cert={}", certificates.certificate().display()),
+            &format!("--ssl-key={}", certificates.key().display()),
+            &format!("--ssl-ca={}", certificates.authority().display()),
+            "--require-secure-transport=ON",
         ])
     }
 
-    fn start_with(settings: Vec<String>) -> Self {
+    /// Starts a server with more options.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or the server does not start.
+    #[must_use]
+    pub fn start_with(options: &[&str]) -> Self {
         let folder = TempDir::with_prefix("seawall-mariadb-").expect("a temporary folder");
         let mut mariadb = Self {
             folder,
             port: free_port(),
-            settings,
+            settings: options.iter().map(|&option| option.to_owned()).collect(),
             server: None,
         };
         mariadb.install();

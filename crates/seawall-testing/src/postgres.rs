@@ -122,7 +122,12 @@ impl TestPostgres {
         format!("postgres://seawall@{hosts}/postgres?target_session_attrs=read-write")
     }
 
-    fn start_with(settings: &[&str]) -> Self {
+    /// Starts a server with these settings, `NAME=VALUE`, which syncs each commit to the disk.
+    ///
+    /// # Panics
+    /// When the programs are not installed, or the server does not start.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
         let mut postgres = Self::prepare(settings);
         postgres.make_cluster();
         postgres.start_again();

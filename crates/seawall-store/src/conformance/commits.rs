@@ -13,6 +13,7 @@ pub(super) async fn run(report: &mut Report, store: &dyn SessionStore) {
     check!(report, renaming(store));
     check!(report, deleting(store));
     check!(report, a_mixed_batch(store));
+    check!(report, a_large_batch(store));
     check!(report, deletions_follow_renames(store));
     check!(report, keys_are_compared_in_full(store));
     check!(report, applications_and_nodes_share_a_batch(store));
@@ -173,6 +174,35 @@ async fn a_mixed_batch(store: &dyn SessionStore) {
 }
 
 /// Batches of one application and node, and of several, may be written in different ways.
+/// As many as a back end may spread over connections: each outcome stands where its commit does.
+async fn a_large_batch(store: &dyn SessionStore) {
+    let ids: Vec<_> = (0..300).map(|index| format!("large{index:03}")).collect();
+    let creates: Vec<_> = ids.iter().map(|id| create(id, record(5))).collect();
+    let outcomes = store.commit(&creates).await.expect("the store answers");
+    assert_eq!(outcomes, vec![Done; ids.len()]);
+    // Of three sessions one is written, one was written by somebody else, and one is not there.
+    for id in ids.iter().skip(2).step_by(3) {
+        assert_eq!(commit(store, delete(id)).await, Done);
+    }
+    let expected = [5, 4, 5];
+    let versions = expected.iter().cycle();
+    let updates: Vec<_> = ids
+        .iter()
+        .zip(versions)
+        .map(|(id, expected)| update(id, *expected, record(9)))
+        .collect();
+    let outcomes = store.commit(&updates).await.expect("the store answers");
+    let each = [Done, Conflict, Missing].into_iter().cycle();
+    let each: Vec<_> = each.take(ids.len()).collect();
+    assert_eq!(outcomes, each);
+    assert_eq!(found(store, "large000").await, record(9));
+    assert_eq!(found(store, "large298").await, record(5));
+    let deletions: Vec<_> = ids.iter().map(|id| delete(id)).collect();
+    let outcomes = store.commit(&deletions).await.expect("the store answers");
+    let deleted = outcomes.iter().filter(|outcome| **outcome == Done);
+    assert_eq!(deleted.count(), 200);
+}
+
 async fn applications_and_nodes_share_a_batch(store: &dyn SessionStore) {
     let place = |context: &str, host: &str| SessionKey {
         context: context.into(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::{Conn, Error, Row, prelude::Queryable};
+use mysql_async::{Conn, Error, Row, Value, prelude::Queryable};
 use serde::Serialize;
 
 use super::{
@@ -39,7 +39,7 @@ pub(super) async fn commit(
     for (index, created) in insert(conn, &plan.creates).await? {
         outcomes[index] = created;
     }
-    write(conn, sql::UPDATE, &plan.updates, WrittenRow::size).await?;
+    update(conn, &plan.updates).await?;
     write(conn, sql::TOUCH, &plan.touches, |_| KEY_SIZE).await?;
     write(conn, sql::DELETE, &plan.deletes, |_| KEY_SIZE).await?;
     for (index, rename) in &plan.renames {
@@ -66,8 +66,8 @@ pub(super) async fn commit_one(
     else {
         return Ok(false);
     };
-    let row = WrittenRow::new(key, record, i64::MIN, &codec.encode(key, record));
-    conn.exec_drop(sql::UPDATE_ONE, row.update_parameters(*expected))
+    let row = WrittenRow::new(key, record, i64::MIN, codec.encode(key, record));
+    conn.exec_drop(sql::update_one(), row.update_parameters(*expected))
         .await?;
     Ok(conn.affected_rows() > 0)
 }
@@ -162,7 +162,7 @@ impl<'a> Plan<'a> {
         match commit {
             Commit::Create { key, record } => {
                 let map = self.codec.encode(key, record);
-                let row = WrittenRow::new(key, record, 0, &map);
+                let row = WrittenRow::new(key, record, 0, map);
                 self.creates.push((index, row));
                 CommitOutcome::Done
             }
@@ -185,7 +185,7 @@ impl<'a> Plan<'a> {
             } => match compare(*expected, stored) {
                 Ok(stored) => {
                     let map = self.codec.encode(&key.with_id(new_id.clone()), record);
-                    let row = WrittenRow::new(key, record, stored.access, &map);
+                    let row = WrittenRow::new(key, record, stored.access, map);
                     let origin = record.origin.as_deref();
                     let rename = Rename {
                         new_id,
@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
             } => match compare(*expected, stored) {
                 Ok(stored) => {
                     let map = self.codec.encode(key, record);
-                    let row = WrittenRow::new(key, record, stored.access, &map);
+                    let row = WrittenRow::new(key, record, stored.access, map);
                     self.updates.push(row);
                     CommitOutcome::Done
                 }
@@ -254,19 +254,47 @@ async fn insert(
 ) -> Result<Vec<(usize, CommitOutcome)>, Failure> {
     let mut outcomes = Vec::new();
     for piece in pieces(creates, |(_, row)| row.size()) {
-        let rows: Vec<&WrittenRow<'_>> = piece.iter().map(|(_, row)| row).collect();
-        if create(conn, &rows).await? == CommitOutcome::Done {
-            continue;
-        }
-        for (index, row) in piece {
-            outcomes.push((*index, create(conn, &[row]).await?));
+        for piece in binary(piece) {
+            if create(conn, piece).await? == CommitOutcome::Done {
+                continue;
+            }
+            for alone in piece.chunks(1) {
+                outcomes.push((alone[0].0, create(conn, alone).await?));
+            }
         }
     }
     Ok(outcomes)
 }
 
-async fn create(conn: &mut Conn, rows: &[&WrittenRow<'_>]) -> Result<CommitOutcome, Failure> {
-    taken_is_exists(conn.exec_drop(sql::CREATE, (row::batch(rows),)).await)
+async fn create(
+    conn: &mut Conn,
+    rows: &[(usize, WrittenRow<'_>)],
+) -> Result<CommitOutcome, Failure> {
+    let values: Vec<Value> = rows.iter().flat_map(|(_, row)| row.values()).collect();
+    taken_is_exists(conn.exec_drop(sql::create(rows.len()), values).await)
+}
+
+/// Writes rows that are there, and locked.
+async fn update(conn: &mut Conn, rows: &[WrittenRow<'_>]) -> Result<(), Failure> {
+    for piece in pieces(rows, WrittenRow::size) {
+        for piece in binary(piece) {
+            let values: Vec<Value> = piece.iter().flat_map(WrittenRow::values).collect();
+            conn.exec_drop(sql::update(piece.len()), values).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows in pieces of 1, 2, 4, … rows, the largest first, so that a connection prepares few
+/// statements.
+fn binary<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut left = rows;
+    std::iter::from_fn(move || {
+        let size = 1 << left.len().checked_ilog2()?;
+        let (piece, rest) = left.split_at(size);
+        left = rest;
+        Some(piece)
+    })
 }
 
 /// A session that gets another id.
@@ -277,8 +305,8 @@ struct Rename<'a> {
 }
 
 async fn carry_out_rename(conn: &mut Conn, rename: &Rename<'_>) -> Result<CommitOutcome, Failure> {
-    let parameters = (row::batch(&[&rename.row]), rename.new_id, rename.origin);
-    let outcome = taken_is_exists(conn.exec_drop(sql::RENAME, parameters).await)?;
+    let parameters = rename.row.rename_parameters(rename.new_id, rename.origin);
+    let outcome = taken_is_exists(conn.exec_drop(sql::rename(), parameters).await)?;
     // The same batch may have deleted it.
     let is_gone = outcome == CommitOutcome::Done && conn.affected_rows() == 0;
     Ok(if is_gone {

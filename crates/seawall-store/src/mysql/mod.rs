@@ -3,7 +3,7 @@
 //! Neither tells which rows an `UPDATE` has changed. So a batch of commits is a transaction that
 //! first locks its rows and reads their versions, and then writes those that may be written, one
 //! statement for each kind of commit. An update or a read that is alone is one plain statement. Like
-//! PostgreSQL's, the store has a connection for reads, one for commits and one for maintenance.
+//! PostgreSQL's, the store has a connection for reads, two for commits and one for maintenance.
 
 mod address;
 mod commit;
@@ -17,6 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use futures_util::future;
 use mysql_async::{Conn, Row, prelude::Queryable};
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
     columns::bucket,
+    halves,
     key::SessionKey,
     limits::ServerLimits,
     link::{Link, LinkCounters, repeat_undone},
@@ -39,6 +41,13 @@ use connection::MysqlConnector;
 use error::Failure;
 use row::{Columns, KeyRow, ReadRow};
 
+/// Whether a batch of so many commits is worth a second connection: two are, as each is one plain
+/// statement then; after that what a transaction costs counts for more until there are many.
+/// Measured in docs/benchmarks.md.
+fn is_worth_two(commits: usize) -> bool {
+    commits == 2 || commits >= 24
+}
+
 /// The version of the tables.
 pub(crate) const SCHEMA_VERSION: u32 = schema::VERSION as u32;
 
@@ -48,7 +57,7 @@ pub struct MysqlStore {
     description: Arc<str>,
     codec: Codec,
     reads: Link<MysqlConnector>,
-    commits: Link<MysqlConnector>,
+    commits: [Link<MysqlConnector>; 2],
     maintenance: Link<MysqlConnector>,
     counters: Arc<LinkCounters>,
 }
@@ -77,12 +86,36 @@ impl MysqlStore {
         };
         Ok(Self {
             reads: link(),
-            commits: link(),
+            commits: [link(), link()],
             maintenance: link(),
             codec,
             counters,
             description,
         })
+    }
+}
+
+impl MysqlStore {
+    async fn commit_on(
+        &self,
+        link: &Link<MysqlConnector>,
+        commits: &[Commit],
+    ) -> Result<Vec<CommitOutcome>, StoreError> {
+        link.run(move |conn| async move {
+            let commit = || async {
+                let conn = &mut *conn.lock().await;
+                if let [alone] = commits
+                    && commit::commit_one(conn, &self.codec, alone).await?
+                {
+                    return Ok(vec![CommitOutcome::Done]);
+                }
+                conn.query_drop(BEGIN).await?;
+                let result = commit::commit(conn, &self.codec, commits).await;
+                finish(conn, result).await
+            };
+            repeat_undone(&self.counters, commit).await
+        })
+        .await
     }
 }
 
@@ -105,20 +138,18 @@ impl SessionStore for MysqlStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(self.commits.run(move |conn| async move {
-            let commit = || async {
-                let conn = &mut *conn.lock().await;
-                if let [alone] = commits
-                    && commit::commit_one(conn, &self.codec, alone).await?
-                {
-                    return Ok(vec![CommitOutcome::Done]);
+        Box::pin(async move {
+            let [one, another] = &self.commits;
+            match halves::cut(commits, is_worth_two) {
+                None => self.commit_on(one, commits).await,
+                Some((first, second)) => {
+                    let answers =
+                        future::join(self.commit_on(one, first), self.commit_on(another, second));
+                    let (first, second) = answers.await;
+                    halves::join(first, second)
                 }
-                conn.query_drop(BEGIN).await?;
-                let result = commit::commit(conn, &self.codec, commits).await;
-                finish(conn, result).await
-            };
-            repeat_undone(&self.counters, commit).await
-        }))
+            }
+        })
     }
 
     fn claim_expired(

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use mysql_async::{Row, Value, prelude::FromValue};
 use serde::Serialize;
 
@@ -35,6 +34,10 @@ impl<'a> From<&'a SessionKey> for KeyRow<'a> {
 }
 
 impl<'a> KeyRow<'a> {
+    fn values(self) -> [Value; 3] {
+        [self.id.into(), self.context.into(), self.host.into()]
+    }
+
     /// The same place under another id.
     pub(super) fn with_id(self, id: &'a str) -> Self {
         Self { id, ..self }
@@ -80,10 +83,9 @@ impl<'a> TouchRow<'a> {
     }
 }
 
-/// A whole session in a batch.
-#[derive(Debug, Serialize)]
+/// A whole session that is written.
+#[derive(Debug)]
 pub(super) struct WrittenRow<'a> {
-    #[serde(flatten)]
     key: KeyRow<'a>,
     version: i64,
     created: i64,
@@ -94,8 +96,7 @@ pub(super) struct WrittenRow<'a> {
     bucket: Option<i64>,
     principal: Option<&'a str>,
     node: &'a str,
-    /// In base 64.
-    map: String,
+    map: Vec<u8>,
 }
 
 impl<'a> WrittenRow<'a> {
@@ -104,7 +105,7 @@ impl<'a> WrittenRow<'a> {
         key: &'a SessionKey,
         record: &'a SessionRecord,
         stored_access: i64,
-        map: &[u8],
+        map: Vec<u8>,
     ) -> Self {
         let access = record.last_access.as_millis().max(stored_access);
         let expiry = record.expires_at_after(Timestamp::from_millis(access));
@@ -120,14 +121,39 @@ impl<'a> WrittenRow<'a> {
             bucket: columns::bucket_column(expiry),
             principal: record.principal.as_deref(),
             node: &record.last_node,
-            map: BASE64_STANDARD.encode(map),
+            map,
         }
     }
 
-    /// What [`UPDATE_ONE`](super::sql::UPDATE_ONE) takes.
+    /// The values of [`sql::create`](super::sql::create) and [`sql::update`](super::sql::update).
+    pub(super) fn values(&self) -> impl Iterator<Item = Value> {
+        let made: [Value; 2] = [self.created.into(), self.created.into()];
+        self.key
+            .values()
+            .into_iter()
+            .chain(made)
+            .chain(self.written())
+    }
+
+    /// The values of [`sql::update_one`](super::sql::update_one).
     pub(super) fn update_parameters(&self, expected: Version) -> Vec<Value> {
-        let KeyRow { id, context, host } = self.key;
-        vec![
+        let mut values = Vec::from(self.written());
+        values.extend(self.key.values());
+        values.extend([expected.as_i64().into(), self.access.into()]);
+        values
+    }
+
+    /// The values of [`sql::rename`](super::sql::rename).
+    pub(super) fn rename_parameters(&self, new_id: &str, origin: Option<&str>) -> Vec<Value> {
+        let mut values = vec![new_id.into(), origin.into()];
+        values.extend(self.written());
+        values.extend(self.key.values());
+        values
+    }
+
+    /// What a write sets.
+    fn written(&self) -> [Value; 10] {
+        [
             self.node.into(),
             self.access.into(),
             self.access.into(),
@@ -138,11 +164,6 @@ impl<'a> WrittenRow<'a> {
             self.principal.into(),
             self.deadline.into(),
             self.bucket.into(),
-            id.into(),
-            context.into(),
-            host.into(),
-            expected.as_i64().into(),
-            self.access.into(),
         ]
     }
 

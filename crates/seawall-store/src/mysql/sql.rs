@@ -16,38 +16,10 @@ macro_rules! batch {
     };
 }
 
-/// The batch with all that a row holds; the attributes are in base 64.
-macro_rules! batch_of_rows {
-    () => {
-        batch!(
-            ", version BIGINT PATH '$.version' ERROR ON ERROR, \
-             created BIGINT PATH '$.created' ERROR ON ERROR, \
-             access BIGINT PATH '$.access' ERROR ON ERROR, \
-             idle BIGINT PATH '$.idle' ERROR ON ERROR, \
-             expiry BIGINT PATH '$.expiry' ERROR ON ERROR, \
-             deadline BIGINT PATH '$.deadline' ERROR ON ERROR, \
-             bucket BIGINT PATH '$.bucket' ERROR ON ERROR, \
-             principal VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.principal' \
-             ERROR ON ERROR, \
-             node VARCHAR(60) CHARACTER SET utf8mb4 PATH '$.node' ERROR ON ERROR, \
-             map LONGTEXT CHARACTER SET utf8mb4 PATH '$.map' ERROR ON ERROR"
-        )
-    };
-}
-
 macro_rules! join {
     () => {
         " STRAIGHT_JOIN JettySessions AS s \
          ON s.sessionId = u.id AND s.contextPath = u.context AND s.virtualHost = u.host "
-    };
-}
-
-macro_rules! set_columns {
-    () => {
-        "s.lastNode = u.node, s.accessTime = u.access, s.lastAccessTime = u.access, \
-         s.lastSavedTime = u.version, s.expiryTime = u.expiry, s.maxInterval = u.idle, \
-         s.map = FROM_BASE64(u.map), s.principal = u.principal, s.deadline = u.deadline, \
-         s.expirybucket = u.bucket"
     };
 }
 
@@ -85,33 +57,60 @@ pub(super) const LOCK: &str = concat!(
     "FOR UPDATE"
 );
 
-pub(super) const CREATE: &str = concat!(
-    "INSERT INTO JettySessions (sessionId, contextPath, virtualHost, lastNode, accessTime, \
-     lastAccessTime, createTime, cookieTime, lastSavedTime, expiryTime, maxInterval, map, \
-     principal, deadline, expirybucket) SELECT u.id, u.context, u.host, u.node, u.access, \
-     u.access, u.created, u.created, u.version, u.expiry, u.idle, FROM_BASE64(u.map), \
-     u.principal, u.deadline, u.bucket FROM ",
-    batch_of_rows!()
-);
+/// What a write sets, in the order in which `row.rs` gives the values.
+const WRITTEN: [&str; 10] = [
+    "lastNode",
+    "accessTime",
+    "lastAccessTime",
+    "lastSavedTime",
+    "expiryTime",
+    "maxInterval",
+    "map",
+    "principal",
+    "deadline",
+    "expirybucket",
+];
 
-pub(super) const UPDATE: &str =
-    concat!("UPDATE ", batch_of_rows!(), join!(), "SET ", set_columns!());
+/// So many new sessions. Takes for each the key, when it was made, twice, and what a write sets.
+pub(super) fn create(rows: usize) -> String {
+    let row = format!("({})", ["?"; 5 + WRITTEN.len()].join(", "));
+    let rows = vec![row; rows].join(", ");
+    let columns = WRITTEN.join(", ");
+    format!(
+        "INSERT INTO JettySessions (sessionId, contextPath, virtualHost, createTime, cookieTime, \
+         {columns}) VALUES {rows}"
+    )
+}
+
+/// So many sessions that are there, and locked; takes what [`create`] does. A join with a table made
+/// of the batch would cost the server a file for each batch, because of the long column.
+pub(super) fn update(rows: usize) -> String {
+    let set = WRITTEN.map(|column| format!("{column} = VALUES({column})"));
+    format!(
+        "{} ON DUPLICATE KEY UPDATE {}",
+        create(rows),
+        set.join(", ")
+    )
+}
 
 /// An update that is alone, as a transaction of its own. It does nothing when the version is another
 /// one, or the stored access later.
-pub(super) const UPDATE_ONE: &str = "UPDATE JettySessions SET lastNode = ?, accessTime = ?, \
-    lastAccessTime = ?, lastSavedTime = ?, expiryTime = ?, maxInterval = ?, map = FROM_BASE64(?), \
-    principal = ?, deadline = ?, expirybucket = ? WHERE sessionId = ? AND contextPath = ? \
-    AND virtualHost = ? AND lastSavedTime = ? AND accessTime <= ?";
+pub(super) fn update_one() -> String {
+    let set = WRITTEN.map(|column| format!("{column} = ?")).join(", ");
+    format!(
+        "UPDATE JettySessions SET {set} WHERE sessionId = ? AND contextPath = ? \
+         AND virtualHost = ? AND lastSavedTime = ? AND accessTime <= ?"
+    )
+}
 
-/// The new id and the origin follow the batch, which is one row.
-pub(super) const RENAME: &str = concat!(
-    "UPDATE ",
-    batch_of_rows!(),
-    join!(),
-    "SET s.sessionId = ?, s.origin = ?, ",
-    set_columns!()
-);
+/// Takes the new id, the origin, what a write sets, and the key.
+pub(super) fn rename() -> String {
+    let set = WRITTEN.map(|column| format!("{column} = ?")).join(", ");
+    format!(
+        "UPDATE JettySessions SET sessionId = ?, origin = ?, {set} \
+         WHERE sessionId = ? AND contextPath = ? AND virtualHost = ?"
+    )
+}
 
 pub(super) const TOUCH: &str = concat!(
     "UPDATE ",

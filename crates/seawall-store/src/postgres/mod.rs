@@ -1,8 +1,8 @@
 //! The PostgreSQL back end.
 //!
-//! Three connections, each made when it is first needed and made again after a loss: one for reads
-//! and one for commits, so that reads overlap the wait for the log to be written, and one for
-//! maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
+//! Four connections, each made when it is first needed and made again after a loss: one for reads
+//! and two for commits (the second for large batches), so that reads overlap the wait for the log to
+//! be written, and one for maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
 //! in a batch is one statement over `unnest`ed arrays and a transaction of its own; all of them leave
 //! in one flight. Rows come sorted by key, and the plan is pinned to a nested loop over the primary
 //! key, which keeps that order: so batches of several nodes do not deadlock. A statement that the
@@ -25,6 +25,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     clock::Timestamp,
     codec::{Codec, UnreadableCounts},
+    halves,
     key::SessionKey,
     limits::ServerLimits,
     link::{Link, LinkCounters},
@@ -41,6 +42,11 @@ use batch::{Keys, Rows};
 use connection::{PostgresConnector, Session};
 use error::Failure;
 
+/// Whether a batch of so many commits is worth a second connection; measured in docs/benchmarks.md.
+fn is_worth_two(commits: usize) -> bool {
+    commits >= 96
+}
+
 /// The version of the tables.
 pub(crate) const SCHEMA_VERSION: u32 = schema::VERSION as u32;
 
@@ -50,7 +56,7 @@ pub struct PostgresStore {
     description: Arc<str>,
     codec: Codec,
     reads: Link<PostgresConnector>,
-    commits: Link<PostgresConnector>,
+    commits: [Link<PostgresConnector>; 2],
     maintenance: Link<PostgresConnector>,
     listener: Arc<Listener<PostgresConnector>>,
     counters: Arc<LinkCounters>,
@@ -73,13 +79,24 @@ impl PostgresStore {
         };
         Ok(Self {
             reads: link(),
-            commits: link(),
+            commits: [link(), link()],
             maintenance: link(),
             listener: Listener::new(connector.clone(), description.clone()),
             codec,
             counters,
             description,
         })
+    }
+}
+
+impl PostgresStore {
+    async fn commit_on(
+        &self,
+        link: &Link<PostgresConnector>,
+        commits: &[Commit],
+    ) -> Result<Vec<CommitOutcome>, StoreError> {
+        link.run(move |session| async move { commit(&session, &self.codec, commits).await })
+            .await
     }
 }
 
@@ -121,10 +138,18 @@ impl SessionStore for PostgresStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(
-            self.commits
-                .run(move |session| async move { commit(&session, &self.codec, commits).await }),
-        )
+        Box::pin(async move {
+            let [one, another] = &self.commits;
+            match halves::cut(commits, is_worth_two) {
+                None => self.commit_on(one, commits).await,
+                Some((first, second)) => {
+                    let answers =
+                        future::join(self.commit_on(one, first), self.commit_on(another, second));
+                    let (first, second) = answers.await;
+                    halves::join(first, second)
+                }
+            }
+        })
     }
 
     fn claim_expired(

@@ -25,6 +25,10 @@ const BUSY_PAUSE: Duration = Duration::from_micros(200);
 /// Statements that one connection keeps prepared; more than there are.
 const CACHED_STATEMENTS: usize = 32;
 
+/// The page cache of a connection, at most; negative because it is in KiB and not in pages. The
+/// default of 2 MB holds some hundred sessions that lie apart in a large table.
+const CACHE_KIB: i64 = -32_768;
+
 /// The version of the tables.
 pub(super) const VERSION: u32 = 1;
 
@@ -114,6 +118,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 fn use_wal(connection: &Connection) -> rusqlite::Result<String> {
     let mode = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     Ok(mode)
 }
 

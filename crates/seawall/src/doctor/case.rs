@@ -156,7 +156,7 @@ impl Case {
                 name: "store-connections-exhausted",
                 title: "The server has no connection left",
                 cause: "Others hold all the connections that the server allows. A node of Seawall holds \
-                        three at most, and one more to hear of ended sessions.",
+                        four at most, and one more to hear of ended sessions.",
                 mend: "See who holds them (PostgreSQL: `sudo -u postgres psql -c 'SELECT usename, \
                        application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2'`), lower those \
                        programs' pools, or raise max_connections and restart $SERVICE.",

@@ -149,8 +149,9 @@ impl Client {
         let before = self.cpu();
         let measured = self.measure(way, operation, concurrency, duration)?;
         let after = self.cpu();
-        let per_operation =
-            |index: usize| (after[index] - before[index]) as f64 / 1e3 / measured.operations as f64;
+        let per_operation = |index: usize| {
+            after[index].saturating_sub(before[index]) as f64 / 1e3 / measured.operations as f64
+        };
         Ok(Sample {
             measured,
             client: per_operation(0),

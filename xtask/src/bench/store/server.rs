@@ -54,6 +54,11 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The servers' caches as an operator sets them for a large table: the defaults, 128 MB each, are for
+/// small machines.
+const MARIADB_CACHE: &str = "--innodb-buffer-pool-size=2G";
+const POSTGRES_CACHE: &str = "shared_buffers=2GB";
+
 /// A back end at work. Commits are on the disk before they are acknowledged: PostgreSQL with its
 /// own defaults, MariaDB too (`innodb_flush_log_at_trx_commit` is 1), Redis with `appendonly yes`
 /// and `appendfsync always`, SQLite with `synchronous=FULL`.
@@ -80,9 +85,9 @@ impl Drop for Folder {
 impl Server {
     pub(super) fn start(kind: Kind) -> Result<Self> {
         Ok(match kind {
-            Kind::Mariadb => Self::Mariadb(TestMariaDb::start()),
+            Kind::Mariadb => Self::Mariadb(TestMariaDb::start_with(&[MARIADB_CACHE])),
             Kind::Memory => Self::Memory,
-            Kind::Postgres => Self::Postgres(TestPostgres::start_durable()),
+            Kind::Postgres => Self::Postgres(TestPostgres::start_with(&[POSTGRES_CACHE])),
             Kind::Redis => Self::Redis(TestRedis::start()),
             Kind::Sqlite => {
                 let files = folder()?.join("store");
