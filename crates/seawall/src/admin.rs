@@ -7,15 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use seawall_node::AdminToken;
 
-use crate::config::Settings;
+use crate::{config::Settings, secret};
 
 /// The file in the data folder that is used when no other one is named.
 const DEFAULT_FILE: &str = "admin.token";
-const TOKEN_BYTES: usize = 32;
 /// Anybody on the machine can read the file.
 const READABLE_BY_ALL: u32 = 0o004;
 
@@ -82,14 +80,13 @@ pub(crate) fn make(settings: &Settings) -> Result<PathBuf, String> {
 }
 
 fn write_new(path: &Path) -> io::Result<()> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let token = secret::new()?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    writeln!(file, "{}", URL_SAFE_NO_PAD.encode(bytes))
+    writeln!(file, "{token}")
 }
 
 #[cfg(test)]

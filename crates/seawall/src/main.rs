@@ -19,6 +19,7 @@ mod open_files;
 mod parent;
 mod reference;
 mod reports;
+mod secret;
 mod service;
 mod sessions;
 mod status;

@@ -5,7 +5,7 @@ use std::{env, fmt::Display, fs, path::Path};
 use seawall_store::KeyRing;
 use zeroize::Zeroizing;
 
-use super::{error::ConfigError, raw};
+use super::{error::ConfigError, raw, secret_file};
 
 /// Keys in the same form as in a file. There is no option of that name: others can see a command
 /// line.
@@ -38,16 +38,22 @@ pub(super) fn keys(
         key: format!("session.encryption.{key}"),
         reason,
     };
-    let file = raw.keys_file.as_path();
+    let keys_file = || {
+        let found = secret_file::find(&raw.keys_file);
+        found.map_err(|reason| wrong("keys_file", reason))
+    };
     let keys = match environment {
         Some(keys) => keys,
-        None if file.as_os_str().is_empty() => KeyRing::default(),
-        None => {
-            let bad =
-                |error: &dyn Display| wrong("keys_file", format!("{}: {error}", file.display()));
-            let text = fs::read_to_string(file).map_err(|error| bad(&error))?;
-            KeyRing::parse(&Zeroizing::new(text)).map_err(|error| bad(&error))?
-        }
+        None => match keys_file()? {
+            None => KeyRing::default(),
+            Some(file) => {
+                let bad = |error: &dyn Display| {
+                    wrong("keys_file", format!("{}: {error}", file.display()))
+                };
+                let text = fs::read_to_string(&file).map_err(|error| bad(&error))?;
+                KeyRing::parse(&Zeroizing::new(text)).map_err(|error| bad(&error))?
+            }
+        },
     };
     match raw.active_key.as_str() {
         "" => Ok(keys),

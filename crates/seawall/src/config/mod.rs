@@ -5,6 +5,7 @@ mod encryption;
 mod error;
 mod nodes;
 mod raw;
+mod secret_file;
 mod size;
 
 use std::{
@@ -82,15 +83,17 @@ pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
     Settings::from_raw(&path, raw, encryption::environment()?)
 }
 
-/// Checks a file without doing anything.
+/// Checks a file without doing anything. Only services have credentials, so those are not looked for.
 pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
-    let raw = Raw::parse(path, &read(path)?)?;
+    let mut raw = Raw::parse(path, &read(path)?)?;
+    secret_file::leave_credentials_out(&mut raw);
     Settings::from_raw(path, raw, encryption::environment()?).map(drop)
 }
 
 /// The settings of a file that is yet to be written, at `path`; nor need its password file be there.
 pub(crate) fn of_text(path: &Path, text: &str) -> Result<Settings, ConfigError> {
     let mut raw = Raw::parse(path, text)?;
+    secret_file::leave_credentials_out(&mut raw);
     raw.store.password_file = PathBuf::new();
     Settings::from_raw(path, raw, encryption::environment()?)
 }
@@ -145,7 +148,8 @@ impl Settings {
         Ok(Self {
             file: path.to_owned(),
             data: raw.data,
-            admin_token_file: named(raw.admin.token_file),
+            admin_token_file: secret_file::find(&raw.admin.token_file)
+                .map_err(|reason| wrong("admin.token_file", reason))?,
             store,
             store_url: raw.store.url,
             batcher: BatcherSettings {
@@ -223,10 +227,14 @@ fn store(path: &Path, raw: &Raw) -> Result<StoreUrl, ConfigError> {
         key: "store.url".to_owned(),
         reason: format!("{error}"),
     })?;
-    if raw.store.password_file.as_os_str().is_empty() {
-        return Ok(url);
-    }
-    let password = read(&raw.store.password_file)?;
+    let file =
+        secret_file::find(&raw.store.password_file).map_err(|reason| ConfigError::Value {
+            path: path.into(),
+            key: "store.password_file".to_owned(),
+            reason,
+        })?;
+    let Some(file) = file else { return Ok(url) };
+    let password = read(&file)?;
     Ok(url.with_password(password.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

@@ -11,10 +11,10 @@ use super::{
     plan::{ADMIN_TOKEN, CONFIG, DATA, PASSWORD, WEBAPPS},
     target::Target,
 };
-use crate::config::{self, Settings};
-
-/// How many random bytes a password or a token has.
-const SECRET_BYTES: usize = 18;
+use crate::{
+    config::{self, Settings},
+    secret,
+};
 
 /// The configuration that is installed.
 #[derive(Debug)]
@@ -169,12 +169,10 @@ fn split_password(url: &str) -> (String, Option<String>) {
 }
 
 fn new_secret() -> Result<String, InstallError> {
-    let mut bytes = [0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| InstallError::File {
+    secret::new().map_err(|source| InstallError::File {
         path: "/dev/urandom".into(),
-        source: error.into(),
-    })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        source,
+    })
 }
 
 #[cfg(test)]

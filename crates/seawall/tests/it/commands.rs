@@ -1,6 +1,8 @@
 //! `check`, `health` and what is said to somebody who calls the program wrongly.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use seawall_testing::TestMariaDb;
 
 use crate::cluster::{Cluster, seawall};
 
@@ -78,4 +80,42 @@ fn health_is_well_only_when_all_is() {
         .output()
         .unwrap();
     assert_ne!(output.status.code(), Some(0), "nothing runs there");
+}
+
+/// The password that a real database wants comes from where systemd puts credentials.
+#[test]
+fn a_password_may_be_a_credential() {
+    let mariadb = TestMariaDb::start();
+    mariadb.query(
+        "CREATE USER app@'%' IDENTIFIED BY 'right'; CREATE DATABASE web; \
+         GRANT ALL ON web.* TO app@'%'",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let (file, credentials) = (folder.path().join("seawall.toml"), folder.path());
+    let text = format!(
+        "[store]\nurl = \"mysql://app@127.0.0.1:{}/web\"\npassword_file = \"credential:db\"\n",
+        mariadb.port()
+    );
+    fs::write(&file, text).unwrap();
+    let swept = |credentials: Option<&Path>| {
+        let mut command = seawall();
+        command.args(["sessions", "sweep", "--config"]).arg(&file);
+        command.env_remove("CREDENTIALS_DIRECTORY");
+        if let Some(folder) = credentials {
+            command.env("CREDENTIALS_DIRECTORY", folder);
+        }
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), error)
+    };
+    let (done, error) = swept(None);
+    assert!(!done && error.contains("LoadCredential="), "{error}");
+    fs::write(credentials.join("db"), "wrong\n").unwrap();
+    let (done, error) = swept(Some(credentials));
+    assert!(!done && error.contains("Access denied"), "{error}");
+    fs::write(credentials.join("db"), "right\n").unwrap();
+    let (done, error) = swept(Some(credentials));
+    assert!(done, "{error}");
+    let checked = seawall().arg("check").arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
 }
