@@ -9,12 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Row, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::Failure, notify, schema, sql, tls::TlsOptions};
+use super::{error::Failure, schema, statements::Statements, tls::TlsOptions};
 use crate::{
     cause::Cause,
     limits::ServerLimits,
@@ -87,29 +86,6 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-pub(super) struct Statements {
-    pub(super) read: Statement,
-    pub(super) read_one: Statement,
-    pub(super) exists: Statement,
-    pub(super) create: Statement,
-    pub(super) update: Statement,
-    pub(super) update_one: Statement,
-    pub(super) update_uniform: Statement,
-    pub(super) rename: Statement,
-    pub(super) touch: Statement,
-    pub(super) delete: Statement,
-    pub(super) delete_moved: Statement,
-    pub(super) claim: Statement,
-    pub(super) claim_foreign: Statement,
-    pub(super) rebucket: Statement,
-    pub(super) list: Statement,
-    pub(super) count: Statement,
-    pub(super) locate: Statement,
-    pub(super) locate_moved: Statement,
-    /// `None` when the database cannot notify.
-    pub(super) notify: Option<Statement>,
 }
 
 impl PostgresConnector {
@@ -202,76 +178,5 @@ impl Connector for PostgresConnector {
     fn connect_limit(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
         self.limits.connect.saturating_mul(hosts.saturating_add(1))
-    }
-}
-
-impl Statements {
-    /// Prepares all of them in one flight.
-    async fn prepare(client: &Client) -> Result<Self, Failure> {
-        let prepare = |statement: &'static str| client.prepare(statement);
-        let all = [
-            sql::READ,
-            sql::READ_ONE,
-            sql::EXISTS,
-            sql::CREATE,
-            sql::UPDATE,
-            sql::UPDATE_ONE,
-            sql::UPDATE_UNIFORM,
-            sql::RENAME,
-            sql::TOUCH,
-            sql::DELETE,
-            sql::DELETE_MOVED,
-            sql::CLAIM,
-            sql::CLAIM_FOREIGN,
-            sql::REBUCKET,
-            sql::LIST,
-            sql::COUNT,
-            sql::LOCATE,
-            sql::LOCATE_MOVED,
-        ];
-        let prepared = future::try_join_all(all.map(prepare));
-        let (prepared, notify) = future::join(prepared, prepare(notify::NOTIFY)).await;
-        let [
-            read,
-            read_one,
-            exists,
-            create,
-            update,
-            update_one,
-            update_uniform,
-            rename,
-            touch,
-            delete,
-            delete_moved,
-            claim,
-            claim_foreign,
-            rebucket,
-            list,
-            count,
-            locate,
-            locate_moved,
-        ] = <[Statement; 18]>::try_from(prepared?)
-            .map_err(|_| Failure::Unexpected("another number of statements"))?;
-        Ok(Self {
-            read,
-            read_one,
-            exists,
-            create,
-            update,
-            update_one,
-            update_uniform,
-            rename,
-            touch,
-            delete,
-            delete_moved,
-            claim,
-            claim_foreign,
-            rebucket,
-            list,
-            count,
-            locate,
-            locate_moved,
-            notify: notify.ok(),
-        })
     }
 }

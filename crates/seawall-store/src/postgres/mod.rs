@@ -15,6 +15,7 @@ mod notify;
 mod row;
 mod schema;
 mod sql;
+mod statements;
 mod tls;
 
 use std::sync::Arc;
