@@ -104,6 +104,30 @@ fn a_healthy_cluster_gets_no_diagnosis() {
     assert_eq!(postgres.query("SELECT count(*) FROM jettysessions"), "0");
 }
 
+/// Each failure that users can read about is provoked by a test here.
+#[test]
+fn every_case_is_provoked() {
+    let page = include_str!("../../../../../docs/troubleshooting.md");
+    let tests = [
+        include_str!("machine.rs"),
+        include_str!("nodes.rs"),
+        include_str!("page.rs"),
+        include_str!("stores.rs"),
+    ]
+    .concat();
+    let cases: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
+    assert!(cases.len() >= 29, "{cases:?}");
+    for case in cases {
+        assert!(
+            tests.contains(&format!("\"{case}\"")),
+            "no test provokes {case}"
+        );
+    }
+}
+
 #[test]
 fn what_is_found_is_told_in_words() {
     let mut site = running("");
