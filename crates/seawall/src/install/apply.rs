@@ -250,14 +250,19 @@ impl<'a> Applier<'a> {
         };
         match found {
             Some(found) if found.is_file() && is_so => {
-                if files::has_access(self.target, &found, access)? {
-                    self.unchanged += 1;
-                } else {
+                let former = self.manifest.find(&entry.key());
+                let is_ours = former.is_some();
+                // By its operator, since it was looked at last: who uses it does not know yet.
+                let has_changed = former.is_some_and(|former| *former != entry);
+                if !files::has_access(self.target, &found, access)? {
                     files::set_access(self.target, path, access)?;
                     self.did("mended", path);
+                } else if has_changed {
+                    self.did("changed", path);
+                } else {
+                    self.unchanged += 1;
                 }
-                // What is in use may have been changed by its operator since, and is ours still.
-                if self.manifest.find(&entry.key()).is_some() {
+                if is_ours {
                     self.manifest.record(entry);
                 }
             }

@@ -52,6 +52,9 @@ pub(super) fn undo_all(
     let (last, entries): (Vec<_>, Vec<_>) = std::mem::take(&mut manifest.entries)
         .into_iter()
         .partition(holds_manifest);
+    if target.is_live {
+        stop_all(&entries)?;
+    }
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     for (index, entry) in entries.iter().enumerate().rev() {
@@ -137,6 +140,16 @@ pub(super) fn tell_of(changed: &[PathBuf]) -> Result<(), InstallError> {
     }
     if touches(logs::RULES) && succeeds(&["systemctl", "cat", "rsyslog.service"]) {
         run(&Call::new(&["systemctl", "try-restart", "rsyslog.service"]))?;
+    }
+    Ok(())
+}
+
+/// Stops what runs before anything is removed: nodes hold connections to the database.
+fn stop_all(entries: &[Entry]) -> Result<(), InstallError> {
+    for entry in entries.iter().rev() {
+        if let Entry::Link { path, .. } = entry {
+            stop(path)?;
+        }
     }
     Ok(())
 }

@@ -232,7 +232,11 @@ fn a_changed_configuration_is_followed_and_never_overwritten() {
         .unwrap()
         .replace("count = 2", "count = 3");
     fs::write(&config, &text).unwrap();
-    image.run(&["install", "--yes"]);
+    let said = image.run(&["install", "--yes"]);
+    assert!(
+        said.contains("changed   /etc/seawall/seawall.toml"),
+        "{said}"
+    );
     assert_eq!(fs::read_to_string(&config).unwrap(), text);
     let node3 = "/etc/systemd/system/seawall.target.wants/seawall-node@node3.service";
     assert!(image.tree().contains_key(node3));
