@@ -209,7 +209,7 @@ pub(crate) fn visit_count(page: &str) -> Option<u64> {
 }
 
 /// The first of some ports in a row that nobody listens on, one for each node.
-fn ports_in_a_row() -> u16 {
+pub(crate) fn ports_in_a_row() -> u16 {
     until("ports in a row are free", || {
         let first = free_port();
         let last = first.checked_add(MOST_NODES - 1)?;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod commands;
+mod docs;
 mod doctor;
 mod draining;
 mod failover;

@@ -44,6 +44,10 @@ impl Service {
         kill(self.pid(), signal).unwrap();
     }
 
+    pub(crate) fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
+
     /// Asks the process to end, as systemd does, and waits until it has ended well.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::SIGTERM);

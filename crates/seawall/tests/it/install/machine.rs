@@ -7,19 +7,13 @@ use serde_json::Value;
 use super::{
     is_root,
     nspawn::Machine,
+    pages,
     tree::{Tree, differences, tree},
 };
 use crate::cluster::{session_cookie, until, visit_count};
 
-const INSTALL: [&str; 7] = [
-    "/root/seawall",
-    "install",
-    "--yes",
-    "--postgres",
-    "--log-files",
-    "--stats-from",
-    "192.0.2.0/24",
-];
+/// The program that a reader has brought along.
+const PROGRAM: &str = "/root/home/seawall";
 
 const UNITS: [&str; 7] = [
     "seawall-node@node1.service",
@@ -105,7 +99,7 @@ fn visit(machine: &Machine, cookie: &str) -> (String, u64) {
     (cookie, visit_count(&body).expect("a visit count"))
 }
 
-fn snapshot(machine: &Machine) -> Tree {
+pub(super) fn snapshot(machine: &Machine) -> Tree {
     let without = NOT_LOOKED_INTO.map(|(path, _)| path);
     let mut tree = tree(machine.root(), &without);
     for (path, _) in NOT_LOOKED_INTO {
@@ -139,14 +133,10 @@ fn a_bare_debian_becomes_a_cluster_and_bare_again() {
         return;
     }
     let machine = Machine::boot();
-    std::fs::copy(
-        env!("CARGO_BIN_EXE_seawall"),
-        machine.root().join("root/seawall"),
-    )
-    .unwrap();
+    pages::bring_program(&machine);
     let bare = snapshot(&machine);
 
-    machine.run(&INSTALL);
+    pages::install(&machine);
     let (cookie, first) = visit(&machine, "");
     assert_eq!(first, 1);
     check_services(&machine);
@@ -160,12 +150,12 @@ fn a_bare_debian_becomes_a_cluster_and_bare_again() {
     restarts_fail_no_request(&machine);
 
     // Without --purge the sessions outlive the program.
-    machine.run(&["/root/seawall", "uninstall", "--yes"]);
+    machine.run(&[PROGRAM, "uninstall", "--yes"]);
     assert!(
         get(&machine, 80, "/session-test/", "").is_none(),
         "nothing serves"
     );
-    machine.run(&["/root/seawall", "install", "--yes"]);
+    machine.run(&[PROGRAM, "install", "--yes"]);
     assert_eq!(visit(&machine, &cookie).1, 2, "the session goes on");
 
     machine.run(&["/usr/local/bin/seawall", "uninstall", "--yes", "--purge"]);
@@ -261,7 +251,7 @@ fn check_logs(machine: &Machine) {
 }
 
 fn a_second_install_finds_nothing_to_do(machine: &Machine) {
-    let said = machine.run(&["/root/seawall", "install", "--yes"]);
+    let said = machine.run(&[PROGRAM, "install", "--yes"]);
     let words: Vec<_> = said.split_whitespace().collect();
     assert_eq!((words[0], words[1]), ("installed;", words[3]), "{said}");
 }
@@ -275,7 +265,7 @@ fn what_drifted_is_mended(machine: &Machine) {
     ]);
     machine.run(&["chmod", "0777", "/etc/seawall/seawall.toml"]);
     machine.run(&["nft", "flush", "chain", "inet", "filter", "input"]);
-    let said = machine.run(&["/root/seawall", "install", "--yes"]);
+    let said = machine.run(&[PROGRAM, "install", "--yes"]);
     for line in [
         "made      /etc/seawall/store-password",
         "mended    /etc/seawall/seawall.toml",

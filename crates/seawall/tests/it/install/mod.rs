@@ -5,6 +5,7 @@ mod checks;
 mod image;
 mod machine;
 mod nspawn;
+mod pages;
 mod service;
 mod tree;
 

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -16,14 +17,17 @@ use tempfile::TempDir;
 use crate::cluster::until;
 
 /// The cached root is made anew when this changes.
-const EDITION: u32 = 2;
+const EDITION: u32 = 3;
 
-/// What a Debian system has beside the smallest set, of what an installation needs.
-const INCLUDED: &str = "dbus,nftables,systemd,systemd-sysv";
+/// What a Debian system has beside the smallest set, of what an installation and its operator need.
+const INCLUDED: &str = "curl,dbus,nftables,sudo,systemd,systemd-sysv";
 
 /// What `seawall install` installs. The packages lie in the cache of the machine's package manager,
 /// for the machine has no network; so the test does not depend on one, once the root is made.
 const DOWNLOADED: [&str; 3] = ["logrotate", "postgresql", "rsyslog"];
+
+/// One machine runs at a time: beside another one a load would show how busy this system is.
+static ONLY: Mutex<()> = Mutex::new(());
 
 /// A machine that runs until it is dropped.
 pub(crate) struct Machine {
@@ -31,11 +35,13 @@ pub(crate) struct Machine {
     console: Child,
     /// Its first process, as it is seen from here.
     init: Pid,
+    _only: MutexGuard<'static, ()>,
 }
 
 impl Machine {
     /// Boots a machine and waits until it is up.
     pub(crate) fn boot() -> Self {
+        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
         let archive = bare_root();
         let folder = TempDir::with_prefix_in("machine-", env!("CARGO_TARGET_TMPDIR")).unwrap();
         done(
@@ -66,6 +72,7 @@ impl Machine {
             folder,
             console,
             init,
+            _only: only,
         };
         until("the machine is up", || {
             let up = machine.try_run(&["systemctl", "is-active", "multi-user.target"]);
@@ -202,8 +209,13 @@ fn bare_root() -> PathBuf {
             .arg(&root)
             .args(["systemctl", "enable", "nftables.service"]),
     );
-    // Each machine has it; debootstrap makes none.
-    fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+    // Each machine has these; debootstrap makes no hosts, and copies this system's name.
+    fs::write(root.join("etc/hostname"), "debian\n").unwrap();
+    fs::write(
+        root.join("etc/hosts"),
+        "127.0.0.1 localhost\n127.0.1.1 debian\n",
+    )
+    .unwrap();
     let unfinished = archive.with_extension("unfinished");
     done(
         Command::new("tar")
