@@ -86,6 +86,10 @@ impl Connection {
         self.shared.bytes_out.load(Relaxed)
     }
 
+    pub(crate) fn opened_at(&self) -> Instant {
+        self.shared.opened_at
+    }
+
     pub(crate) fn add_bytes_in(&self, count: usize) {
         self.shared
             .bytes_in

@@ -30,6 +30,10 @@ use crate::shutdown::Shutdown;
 
 /// What hyper parses without allocating.
 const DEFAULT_HEADERS_MAX: usize = 100;
+/// How old a connection may be, on which nothing has come, for a request still to be expected when
+/// the server ends; and how often to look.
+const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(1);
+const FIRST_BYTES_PAUSE: Duration = Duration::from_millis(10);
 /// How long to wait when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -278,7 +282,10 @@ async fn drive<S, B>(
     B::Error: Into<BoxError>,
 {
     let mut http = pin!(http);
-    let mut ending = pin!(shutdown.wait());
+    let mut ending = pin!(async {
+        shutdown.wait().await;
+        first_bytes(&connection).await;
+    });
     let mut timer = pin!(tokio::time::sleep(tick(&limits)));
     let mut first = true;
     let mut told = false;
@@ -303,6 +310,14 @@ async fn drive<S, B>(
         Poll::Pending
     })
     .await;
+}
+
+/// Waits for the first bytes of a connection that has just been made. Its client believes that it is
+/// being served, and hyper would close a connection on which nothing has come yet.
+async fn first_bytes(connection: &Connection) {
+    while connection.bytes_in() == 0 && connection.opened_at().elapsed() < FIRST_BYTES_LIMIT {
+        tokio::time::sleep(FIRST_BYTES_PAUSE).await;
+    }
 }
 
 /// Polls the timer until it waits again; true when the connection has used up its time.

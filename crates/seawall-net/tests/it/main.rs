@@ -164,6 +164,32 @@ async fn shutdown_finishes_what_is_in_flight() {
     server.stop().await;
 }
 
+/// A client whose connection was made just before the end, and who says what it wants just after.
+#[tokio::test]
+async fn shutdown_waits_for_the_request_of_a_new_connection() {
+    let server = Server::start(ServeLimits::default());
+    let mut earlier = TcpStream::connect(server.address).await.unwrap();
+    let mut late = TcpStream::connect(server.address).await.unwrap();
+    // Once the first is answered, the server has accepted both, or has the second in its queue.
+    earlier
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(
+        read_to_end(&mut earlier)
+            .await
+            .starts_with("HTTP/1.1 200 OK")
+    );
+    server.shutdown.trigger();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    late.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = read_to_end(&mut late).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_grace_time_is_bounded() {
     let limits = ServeLimits {
