@@ -2,6 +2,7 @@
 //! files is worth to the programs that read it.
 
 mod checks;
+mod firewalls;
 mod image;
 mod machine;
 mod nspawn;
