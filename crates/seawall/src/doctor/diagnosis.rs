@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Case, Text};
+use super::{
+    Examined,
+    case::{Case, Text},
+};
 use crate::config::Settings;
 
 /// A failure that was found.
@@ -39,10 +42,11 @@ impl Diagnosis {
     }
 }
 
-/// `{"diagnoses": [{"case", "title", "seen", "cause", "mend"}, …]}`.
-pub(super) fn in_json(diagnoses: &[Diagnosis]) -> String {
-    let diagnoses: Vec<Value> = diagnoses.iter().map(one_in_json).collect();
-    json!({ "diagnoses": diagnoses }).to_string()
+/// `{"diagnoses": [{"case", "title", "seen", "cause", "mend"}, …], "page_not_seen": …}`; the latter
+/// is why the page was not looked at, or null.
+pub(super) fn in_json(examined: &Examined) -> String {
+    let diagnoses: Vec<Value> = examined.diagnoses.iter().map(one_in_json).collect();
+    json!({ "diagnoses": diagnoses, "page_not_seen": examined.unseen }).to_string()
 }
 
 fn one_in_json(diagnosis: &Diagnosis) -> Value {
@@ -53,7 +57,16 @@ fn one_in_json(diagnosis: &Diagnosis) -> Value {
     json!({ "case": name, "title": title, "seen": seen, "cause": cause, "mend": mend })
 }
 
-pub(super) fn in_words(diagnoses: &[Diagnosis]) -> String {
+pub(super) fn in_words(examined: &Examined) -> String {
+    let Examined { diagnoses, unseen } = examined;
+    if let Some(reason) = unseen
+        && diagnoses.is_empty()
+    {
+        return format!(
+            "nothing found: store, nodes, balancer and machine are as they should be; the page was \
+             not looked at: {reason}; name another one with --page"
+        );
+    }
     if diagnoses.is_empty() {
         return "nothing found: store, nodes, balancer, page and machine are as they should be"
             .into();

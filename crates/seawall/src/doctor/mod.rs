@@ -28,7 +28,8 @@ pub(crate) use case::guide;
 use diagnosis::Diagnosis;
 use facts::Facts;
 
-/// Exit codes: 0 nothing found, 1 something, 2 the command was called wrongly. Run it on a machine of
+/// Exit codes: 0 nothing found, 1 something, or the page that was named cannot be looked at; 2 the
+/// command was called wrongly. Run it on a machine of
 /// the cluster, with the cluster's configuration. It visits a page as a browser would, and deletes
 /// the session that comes of it.
 #[derive(Debug, Args)]
@@ -47,23 +48,32 @@ pub(crate) struct DoctorArgs {
 /// Looks at everything and says what it found.
 pub(crate) fn run(settings: &Settings, args: &DoctorArgs) -> ExitCode {
     let examined = node::runtime().and_then(|runtime| runtime.block_on(examine(settings, args)));
-    let diagnoses = match examined {
-        Ok(diagnoses) => diagnoses,
+    let examined = match examined {
+        Ok(examined) => examined,
         Err(reason) => return fail(&reason),
     };
     say(&if args.json {
-        diagnosis::in_json(&diagnoses)
+        diagnosis::in_json(&examined)
     } else {
-        diagnosis::in_words(&diagnoses)
+        diagnosis::in_words(&examined)
     });
-    if diagnoses.is_empty() {
+    // Somebody who names a page wants to know of it.
+    let was_seen = examined.unseen.is_none() || args.page.is_none();
+    if examined.diagnoses.is_empty() && was_seen {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Vec<Diagnosis>, String> {
+/// What came of it all.
+struct Examined {
+    diagnoses: Vec<Diagnosis>,
+    /// Why the page was not looked at.
+    unseen: Option<String>,
+}
+
+async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Examined, String> {
     let page = page::Page::of(settings, args.page.as_ref())?;
     let (store, facts, machine) = tokio::join!(
         store::examine(settings),
@@ -77,12 +87,23 @@ async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Vec<Diagnosis
         machine,
     ]
     .concat();
-    // A page of a cluster that does not answer says nothing of cookies.
-    if facts.serves() {
-        found.extend(page::visit(settings, &page).await);
-    }
+    let visited = if facts.serves() {
+        page::visit(settings, &page).await
+    } else {
+        Err(format!("{page}: no node serves"))
+    };
+    let unseen = match visited {
+        Ok(of_page) => {
+            found.extend(of_page);
+            None
+        }
+        Err(reason) => Some(reason),
+    };
     for diagnosis in &mut found {
         diagnosis.fill_in(settings);
     }
-    Ok(found)
+    Ok(Examined {
+        diagnoses: found,
+        unseen,
+    })
 }

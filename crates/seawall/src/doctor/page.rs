@@ -1,7 +1,7 @@
 //! A page, visited as a browser does: whether its session cookie comes back, finds the session again,
 //! and stays with one node.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use cookie::{Cookie, SameSite};
 use hyper::{HeaderMap, Response, Uri, header::SET_COOKIE};
@@ -70,6 +70,13 @@ impl Page {
     }
 }
 
+/// Without its query, which may hold what is nobody's business.
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.plain_path())
+    }
+}
+
 /// Who listens on all addresses is reached by the machine's own.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
@@ -88,19 +95,15 @@ struct Kept {
     context: String,
 }
 
-/// Visits the page again and again.
-pub(super) async fn visit(settings: &Settings, page: &Page) -> Vec<Diagnosis> {
-    let Some(address) = resolve(page).await else {
-        return Vec::new();
-    };
+/// Visits the page again and again. A page that cannot be looked at, or makes no session, says
+/// nothing of cookies.
+pub(super) async fn visit(settings: &Settings, page: &Page) -> Result<Vec<Diagnosis>, String> {
+    let unseen = |why: String| format!("{page}: {why}");
+    let address = resolve(page).await.map_err(unseen)?;
     let name = &*settings.session.cookie.name;
-    let Some(first) = answer(address, page, "").await else {
-        return Vec::new();
-    };
-    // A page without a session says nothing.
-    let Some(session) = cookies(first.headers()).find(|cookie| cookie.name() == name) else {
-        return Vec::new();
-    };
+    let first = answer(address, page, "").await.map_err(unseen)?;
+    let session = cookies(first.headers()).find(|cookie| cookie.name() == name);
+    let session = session.ok_or_else(|| unseen(format!("it sets no cookie {name}")))?;
     let mut kept = Kept {
         jar: jar(first.headers()),
         session: session.value().to_owned(),
@@ -108,14 +111,16 @@ pub(super) async fn visit(settings: &Settings, page: &Page) -> Vec<Diagnosis> {
     };
     let found = match refusal(&session, page) {
         Some(why) => {
-            let seen = format!("http://{}{}: {why}", page.authority, page.plain_path());
-            vec![Diagnosis::new(Case::CookieDropped, seen)]
+            vec![Diagnosis::new(
+                Case::CookieDropped,
+                format!("{page}: {why}"),
+            )]
         }
         None => come_back(settings, page, address, &mut kept).await,
     };
     let id = parts(&kept.session).0;
     sessions::forget(settings, id, &kept.context).await;
-    found
+    Ok(found)
 }
 
 async fn come_back(
@@ -127,18 +132,14 @@ async fn come_back(
     let name = &*settings.session.cookie.name;
     let mut moves = Vec::new();
     for _ in 0..VISITS {
-        let Some(again) = answer(address, page, &sent(&kept.jar)).await else {
+        let Ok(again) = answer(address, page, &sent(&kept.jar)).await else {
             break;
         };
         let set = cookies(again.headers()).find(|cookie| cookie.name() == name);
         let Some(cookie) = set else { continue };
         let (before, now) = (parts(&kept.session), parts(cookie.value()));
         if before.0 != now.0 {
-            let seen = format!(
-                "http://{}{}: the same cookie got another session at the next visit",
-                page.authority,
-                page.plain_path()
-            );
+            let seen = format!("{page}: the same cookie got another session at the next visit");
             return vec![Diagnosis::new(Case::SessionLost, seen)];
         }
         moves.push(format!("{} to {}", before.1, now.1));
@@ -156,17 +157,28 @@ async fn come_back(
     vec![Diagnosis::new(Case::NotSticky, seen)]
 }
 
-async fn resolve(page: &Page) -> Option<SocketAddr> {
+async fn resolve(page: &Page) -> Result<SocketAddr, String> {
     let found = lookup_host((&*page.host, page.port));
-    let found = tokio::time::timeout(ANSWER_LIMIT, found).await.ok()?;
-    found.ok()?.next()
+    let found = tokio::time::timeout(ANSWER_LIMIT, found).await;
+    let found = found.map_err(|_| format!("no address within {ANSWER_LIMIT:?}"))?;
+    let mut found = found.map_err(|error| error.to_string())?;
+    found
+        .next()
+        .ok_or_else(|| "the host has no address".to_owned())
 }
 
-/// A page that fails has its reasons elsewhere.
-async fn answer(address: SocketAddr, page: &Page, cookies: &str) -> Option<Response<bytes::Bytes>> {
+async fn answer(
+    address: SocketAddr,
+    page: &Page,
+    cookies: &str,
+) -> Result<Response<bytes::Bytes>, String> {
     let visit = http_client::visit(address, &page.authority, &page.path, cookies, ANSWER_LIMIT);
-    let answer = visit.await.ok()?;
-    answer.status().is_success().then_some(answer)
+    let answer = visit.await.map_err(|error| error.to_string())?;
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(format!("it answers {status}"));
+    }
+    Ok(answer)
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {

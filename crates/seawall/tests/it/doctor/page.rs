@@ -21,6 +21,28 @@ fn a_secure_cookie_over_http_is_diagnosed() {
     );
 }
 
+#[test]
+fn a_page_that_is_not_seen_is_not_called_well() {
+    let site = running("");
+    site.until_all_are_up();
+    for (page, why) in [
+        (format!("http://127.0.0.1:{}/nowhere", site.front), "404"),
+        (format!("http://127.0.0.1:{}/", free_port()), "refused"),
+        (
+            format!("http://127.0.0.1:{}/", site.front),
+            "sets no cookie",
+        ),
+    ] {
+        let output = site.run(&["doctor", "--page", &page]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains("the page was not looked at") && text.contains(why),
+            "{text}"
+        );
+    }
+}
+
 /// nginx that serves the page under another path, without telling the cookie.
 fn nginx(site: &Site) -> (Service, u16) {
     let port = free_port();
