@@ -93,9 +93,7 @@ impl MysqlStore {
             description,
         })
     }
-}
 
-impl MysqlStore {
     async fn commit_on(
         &self,
         link: &Link<MysqlConnector>,

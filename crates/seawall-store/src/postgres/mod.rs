@@ -88,9 +88,7 @@ impl PostgresStore {
             description,
         })
     }
-}
 
-impl PostgresStore {
     async fn commit_on(
         &self,
         link: &Link<PostgresConnector>,
