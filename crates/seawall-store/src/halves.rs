@@ -3,17 +3,34 @@
 //! A database gives a connection one process or thread, so that one batch after another keeps one
 //! of its cores busy at most. Two halves at a time keep two busy, and wait for the log together.
 
+use futures_util::future;
+
 use crate::store::{Commit, CommitOutcome, StoreError};
 
 /// What two commits at a time gave.
 type Answer = Result<Vec<CommitOutcome>, StoreError>;
 
+/// Carries out a batch on the first of two connections, or half of it on each.
+pub(crate) async fn commit<'a, L, F: Future<Output = Answer>>(
+    links: &'a [L; 2],
+    commits: &'a [Commit],
+    is_worth_two: impl Fn(usize) -> bool,
+    commit_on: impl Fn(&'a L, &'a [Commit]) -> F,
+) -> Answer {
+    let [one, another] = links;
+    match cut(commits, is_worth_two) {
+        None => commit_on(one, commits).await,
+        Some((first, second)) => {
+            let answers = future::join(commit_on(one, first), commit_on(another, second));
+            let (first, second) = answers.await;
+            join(first, second)
+        }
+    }
+}
+
 /// Cuts a batch in two, if its size is worth it; no session has commits in both halves. `None` when
 /// it is not worth it, or cannot be done.
-pub(crate) fn cut(
-    commits: &[Commit],
-    is_worth_it: impl Fn(usize) -> bool,
-) -> Option<(&[Commit], &[Commit])> {
+fn cut(commits: &[Commit], is_worth_it: impl Fn(usize) -> bool) -> Option<(&[Commit], &[Commit])> {
     if !is_worth_it(commits.len()) || !commits.is_sorted_by_key(Commit::key) {
         return None;
     }
@@ -24,7 +41,7 @@ pub(crate) fn cut(
 
 /// The outcome of the whole batch. When one half failed, nobody can tell from outside which commits
 /// took effect, as ever when a batch fails.
-pub(crate) fn join(first: Answer, second: Answer) -> Answer {
+fn join(first: Answer, second: Answer) -> Answer {
     match (first, second) {
         (Ok(mut outcomes), Ok(others)) => {
             outcomes.extend(others);

@@ -137,18 +137,13 @@ impl SessionStore for PostgresStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(async move {
-            let [one, another] = &self.commits;
-            match halves::cut(commits, is_worth_two) {
-                None => self.commit_on(one, commits).await,
-                Some((first, second)) => {
-                    let answers =
-                        future::join(self.commit_on(one, first), self.commit_on(another, second));
-                    let (first, second) = answers.await;
-                    halves::join(first, second)
-                }
-            }
-        })
+        let commit_on = |link, commits| self.commit_on(link, commits);
+        Box::pin(halves::commit(
+            &self.commits,
+            commits,
+            is_worth_two,
+            commit_on,
+        ))
     }
 
     fn claim_expired(

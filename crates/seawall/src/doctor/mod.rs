@@ -29,9 +29,8 @@ use diagnosis::Diagnosis;
 use facts::Facts;
 
 /// Exit codes: 0 nothing found, 1 something, or the page that was named cannot be looked at; 2 the
-/// command was called wrongly. Run it on a machine of
-/// the cluster, with the cluster's configuration. It visits a page as a browser would, and deletes
-/// the session that comes of it.
+/// command was called wrongly. Run it on a machine of the cluster, with the cluster's configuration.
+/// It visits a page as a browser would, and deletes the session that comes of it.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]

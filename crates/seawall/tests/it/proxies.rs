@@ -59,6 +59,12 @@ fn nginx(site: &Site, servers: [u16; 2]) -> (Service, u16) {
     let port = free_port();
     let listen = format!("listen 127.0.0.1:{port};");
     let file = example(site, "nginx.conf", ("listen 80;", &listen), servers);
+    let text = fs::read_to_string(file).unwrap();
+    (start_nginx(site, &text, port), port)
+}
+
+/// Starts nginx with a configuration that listens on that port.
+pub(crate) fn start_nginx(site: &Site, text: &str, port: u16) -> Service {
     // Where it keeps things is the distribution's choice, and root's.
     let folder = site.folder.path().display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -66,7 +72,7 @@ fn nginx(site: &Site, servers: [u16; 2]) -> (Service, u16) {
     for kind in kinds {
         http += &format!("{kind}_temp_path {folder}/{kind};\n");
     }
-    let text = fs::read_to_string(&file).unwrap();
+    let file = site.path("nginx.conf");
     fs::write(&file, text.replace("http {\n", &http)).unwrap();
     let mut command = Command::new(find_program(&["nginx"]));
     let globals = format!("daemon off; master_process off; pid {folder}/nginx.pid;");
@@ -78,7 +84,7 @@ fn nginx(site: &Site, servers: [u16; 2]) -> (Service, u16) {
     until("nginx answers", || {
         TcpStream::connect(("127.0.0.1", port)).ok()
     });
-    (proxy, port)
+    proxy
 }
 
 /// Two nodes, and no balancer of ours.

@@ -1,12 +1,12 @@
 //! Clients that lose their cookie, their session or their node.
 
-use std::{fs, net::TcpStream, path::Path, process::Command};
+use std::{fs, path::Path};
 
-use seawall_testing::{find_program, free_port};
+use seawall_testing::free_port;
 
 use super::{assert_found, examine, running, wait_for_page};
 use crate::{
-    cluster::until,
+    proxies::start_nginx,
     site::{Service, Site},
 };
 
@@ -45,29 +45,12 @@ fn a_page_that_is_not_seen_is_not_called_well() {
 
 /// nginx that serves the page under another path, without telling the cookie.
 fn nginx(site: &Site) -> (Service, u16) {
-    let port = free_port();
-    let folder = site.folder.path().display();
-    let front = site.front;
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
-        .concat();
+    let (port, front) = (free_port(), site.front);
     let text = format!(
-        "events {{}}\nhttp {{\naccess_log off;\n{temporary}server {{ listen 127.0.0.1:{port};\n\
+        "events {{}}\nhttp {{\nserver {{ listen 127.0.0.1:{port};\n\
          location /shop/ {{ proxy_pass http://127.0.0.1:{front}/session-test/; }}\n}} }}\n"
     );
-    let file = site.path("nginx.conf");
-    fs::write(&file, text).unwrap();
-    let mut command = Command::new(find_program(&["nginx"]));
-    let globals = format!("daemon off; master_process off; pid {folder}/nginx.pid;");
-    command
-        .arg("-c")
-        .arg(file)
-        .args(["-e", "stderr", "-g", &globals]);
-    let proxy = Service::start(&mut command, &site.path("nginx.log"));
-    until("nginx answers", || {
-        TcpStream::connect(("127.0.0.1", port)).ok()
-    });
-    (proxy, port)
+    (start_nginx(site, &text, port), port)
 }
 
 #[test]
