@@ -1,8 +1,7 @@
 //! What the tests need beside the Rust toolchain.
 
-use std::{fs, path::PathBuf};
-
 use anyhow::{Result, bail};
+use seawall_testing::program_folders;
 
 use crate::command::{execute, program};
 
@@ -104,21 +103,10 @@ const fn tool(
 
 impl Server {
     fn is_installed(&self) -> bool {
-        let folders = folders();
+        let folders = program_folders();
         let is_there = |name: &&str| folders.iter().any(|folder| folder.join(name).is_file());
         self.programs.iter().all(|names| names.iter().any(is_there))
     }
-}
-
-/// Where distributions put programs.
-fn folders() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openssh"].map(PathBuf::from));
-    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
-    }
-    folders
 }
 
 /// Installs what is missing when it may, and otherwise says what to install.

@@ -14,5 +14,5 @@ pub use certificates::TestCertificates;
 pub use mariadb::TestMariaDb;
 pub use port::free_port;
 pub use postgres::TestPostgres;
-pub use program::find_program;
+pub use program::{find_program, program_folders};
 pub use redis::{TestRedis, TestRedisCluster, TestRedisSentinel};

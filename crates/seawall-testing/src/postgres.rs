@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::{
     TestCertificates,
     port::free_port,
-    program::{output, wait_until},
+    program::{output, program_folders, wait_until},
 };
 
 /// A PostgreSQL server in a folder of its own, on a free port. It ends when this is dropped.
@@ -333,23 +333,10 @@ fn other_user() -> Option<User> {
 
 /// The folder with the newest server's programs.
 fn find_programs() -> Option<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect())
-        .unwrap_or_default();
-    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-        .map(|entries| {
-            entries
-                .flatten()
-                .map(|entry| entry.path().join("bin"))
-                .collect()
-        })
-        .unwrap_or_default();
-    versions.sort();
-    folders.extend(versions.into_iter().rev());
-    let complete = |folder: &Path| {
+    let complete = |folder: &PathBuf| {
         ["initdb", "postgres", "psql", "pg_basebackup", "pg_isready"]
             .iter()
             .all(|name| folder.join(name).is_file())
     };
-    folders.into_iter().find(|folder| complete(folder))
+    program_folders().into_iter().find(complete)
 }

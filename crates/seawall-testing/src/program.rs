@@ -1,6 +1,7 @@
 //! Where the servers' programs are, and how they are waited for.
 
 use std::{
+    env, fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -9,15 +10,32 @@ use std::{
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Where distributions put programs.
+#[must_use]
+pub fn program_folders() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openssh"].map(PathBuf::from));
+    folders.extend(postgres_folders());
+    folders
+}
+
+/// Where Debian puts the programs of PostgreSQL's versions, newest first.
+fn postgres_folders() -> impl Iterator<Item = PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql");
+    let versions = versions.into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort_by(|a, b| b.cmp(a));
+    folders.into_iter()
+}
+
 /// The first of `names` that is installed.
 ///
 /// # Panics
 /// When none is.
 #[must_use]
 pub fn find_program(names: &[&str]) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openssh"].map(PathBuf::from));
+    let folders = program_folders();
     names
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
