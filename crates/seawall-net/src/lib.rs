@@ -21,7 +21,7 @@ pub use listener::{BindError, Listeners, listen};
 pub use process::{OpenFiles, memory_limit, open_files, process_metrics, resident_memory};
 pub use pulse::Pulse;
 pub use server::{Listener, ServeLimits, serve, serve_connections};
-pub use shutdown::{Shutdown, Signal, wait_for_signal};
+pub use shutdown::{Shutdown, Signal, Signals};
 pub use small_writes::SmallWrites;
 pub use unix::{SOCKET_PATH_MAX, SocketFile, UnixBindError, UnixSocket};
 pub use workers::{Workers, WorkersError};

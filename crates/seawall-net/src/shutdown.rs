@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::Notify;
 
 /// A switch that is thrown once. Clones share it.
@@ -58,16 +58,31 @@ pub enum Signal {
     Terminate,
 }
 
-/// Waits for SIGTERM or SIGINT. Must be called inside a runtime with I/O.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub async fn wait_for_signal() -> io::Result<Signal> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(Signal::Terminate),
-        _ = interrupt.recv() => Ok(Signal::Interrupt),
+/// SIGTERM and SIGINT, which do not end the process any more once this was made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Signals {
+    /// Installs the handlers. Must be called inside a runtime with I/O.
+    ///
+    /// # Errors
+    /// When they cannot be installed.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.interrupt.recv() => Signal::Interrupt,
+        }
     }
 }
 

@@ -29,12 +29,12 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
     args.front.apply(&mut config);
     let wanted = config.listen;
     let inherited = service::inherited()?;
-    let balancer = Balancer::bind_with(config, inherited).map_err(|error| error.to_string())?;
     let shutdown = Shutdown::new();
     if args.parent_pipe {
         parent::end_with_parent(shutdown.clone());
     }
     end_on_signal(&shutdown)?;
+    let balancer = Balancer::bind_with(config, inherited).map_err(|error| error.to_string())?;
     let (address, stats) = (balancer.local_addr(), balancer.stats_addr());
     tracing::info!(%address, %stats, "balancer serves");
     if wanted.port() != 0 && wanted != address {

@@ -1,6 +1,6 @@
 //! `seawall node`: one application node.
 
-use seawall_net::{Shutdown, Signal, wait_for_signal};
+use seawall_net::{Shutdown, Signal, Signals};
 use seawall_node::{Node, NodeConfig};
 use seawall_session::SessionSettings;
 
@@ -16,6 +16,12 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     let admin_token = admin::token(&settings, &args.admin)?;
     let linger = settings.linger();
     let store = open(&settings)?;
+    // Ctrl-C, and a supervisor that ends everything, have no balancer that must be told first.
+    let (leave, end) = (Shutdown::new(), Shutdown::new());
+    if args.parent_pipe {
+        parent::end_with_parent(end.clone());
+    }
+    end_on_signals(&leave, &end)?;
     let workers = args.workers.unwrap_or_else(cores);
     let pulse = service::pulse(workers);
     let node = Node::bind(NodeConfig {
@@ -37,12 +43,6 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
         ..NodeConfig::new(listen, store)
     })
     .map_err(|error| error.to_string())?;
-    // Ctrl-C, and a supervisor that ends everything, have no balancer that must be told first.
-    let (leave, end) = (Shutdown::new(), Shutdown::new());
-    if args.parent_pipe {
-        parent::end_with_parent(end.clone());
-    }
-    end_on_signals(&leave, &end)?;
     tracing::info!(node = args.name, address = %node.local_addr(), "node serves");
     let telling = service::tell(pulse, leave.clone())?;
     let ended = node.run_until(leave, end);
@@ -78,16 +78,17 @@ pub(crate) fn end_on_signal(shutdown: &Shutdown) -> Result<(), String> {
 fn end_on_signals(terminate: &Shutdown, interrupt: &Shutdown) -> Result<(), String> {
     let (terminate, interrupt) = (terminate.clone(), interrupt.clone());
     let runtime = runtime()?;
+    // Caught before anything is served, not only when the thread runs.
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?
+    };
     std::thread::spawn(move || {
         runtime.block_on(async {
             loop {
-                match wait_for_signal().await {
-                    Ok(Signal::Terminate) => terminate.trigger(),
-                    Ok(Signal::Interrupt) => interrupt.trigger(),
-                    Err(error) => {
-                        tracing::error!(%error, "signals cannot be waited for");
-                        return interrupt.trigger();
-                    }
+                match signals.next().await {
+                    Signal::Terminate => terminate.trigger(),
+                    Signal::Interrupt => interrupt.trigger(),
                 }
             }
         });
