@@ -8,6 +8,7 @@ mod balance;
 mod bench;
 mod cli;
 mod config;
+mod disk;
 mod doctor;
 mod drain;
 mod health;

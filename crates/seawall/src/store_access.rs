@@ -6,7 +6,10 @@ use std::{sync::Arc, thread, time::Duration};
 use seawall_store::{SessionStore, StoreOptions, StoreUrl};
 use tokio::sync::oneshot;
 
-use crate::node;
+use crate::{
+    disk::{self, DiskError},
+    node,
+};
 
 /// The store's kind, for people.
 pub(crate) fn kind(url: &StoreUrl) -> &'static str {
@@ -24,6 +27,11 @@ pub(crate) async fn open(
     url: &StoreUrl,
     options: &StoreOptions,
 ) -> Result<Arc<dyn SessionStore>, String> {
+    if let Some(folder) = disk::folder_of(url)
+        && disk::space(folder).await == Err(DiskError::Hangs)
+    {
+        return Err(format!("{url}: {}", DiskError::Hangs));
+    }
     match url {
         StoreUrl::Memory => {
             return Err(

@@ -12,6 +12,7 @@ pub(super) enum Case {
     ConfigurationNotInUse,
     CookieDropped,
     DiskFull,
+    DiskHangs,
     FilesLimit,
     MemoryLimit,
     NamesNotUnique,
@@ -48,7 +49,7 @@ pub(super) struct Text {
 
 impl Case {
     /// In the order in which people look: the store first, for everything needs it.
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::StoreRefused,
         Self::StoreHostUnknown,
         Self::StoreSilent,
@@ -76,6 +77,7 @@ impl Case {
         Self::CookieDropped,
         Self::SessionLost,
         Self::DiskFull,
+        Self::DiskHangs,
         Self::FilesLimit,
         Self::MemoryLimit,
     ];
@@ -108,7 +110,9 @@ impl Case {
             | Self::NotSticky
             | Self::CookieDropped
             | Self::SessionLost => self.of_the_way(),
-            Self::DiskFull | Self::FilesLimit | Self::MemoryLimit => self.of_the_machine(),
+            Self::DiskFull | Self::DiskHangs | Self::FilesLimit | Self::MemoryLimit => {
+                self.of_the_machine()
+            }
         }
     }
 
@@ -345,6 +349,14 @@ impl Case {
                         control group allows; then the system ends it.",
                 mend: "Raise the limit (`sudo systemctl edit $UNIT`, with `[Service]` and `MemoryMax=1G`), \
                        or lower session.cache_bytes in $FILE, then `sudo systemctl restart $UNIT`.",
+            },
+            Self::DiskHangs => Text {
+                name: "disk-hangs",
+                title: "The disk does not answer",
+                cause: "The data folder is on a disk of the network whose server is away, or on one that \
+                        fails.",
+                mend: "See what disk it is: `findmnt --target $FOLDER`; and what the kernel says: \
+                       `sudo dmesg | tail`. Bring the disk back, or set data to a local folder in $FILE.",
             },
             _ => Text {
                 name: "disk-full",

@@ -3,16 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use seawall_store::StoreUrl;
 
 use super::{case::Case, diagnosis::Diagnosis, facts::ProcessMetrics};
-use crate::{config::Settings, health::disk, store_access};
-
-/// A disk of the network may hang.
-const LIMIT: Duration = Duration::from_secs(3);
+use crate::{config::Settings, disk::DiskError, health::disk::Disk};
 
 /// Of what is allowed, so much may be taken.
 const TAKEN_PERCENT: u64 = 80;
@@ -39,30 +35,38 @@ const NETWORK_FILE_SYSTEMS: [&str; 14] = [
 ];
 
 pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
-    let found = [full_disk(settings).await, network_disk(settings).await];
-    found.into_iter().flatten().collect()
+    let disk = bad_disk(settings).await;
+    let network_disk = match &disk {
+        // No file on it can be looked at.
+        Some(disk) if disk.case == Case::DiskHangs => None,
+        _ => network_disk(settings),
+    };
+    disk.into_iter().chain(network_disk).collect()
 }
 
-async fn full_disk(settings: &Settings) -> Option<Diagnosis> {
-    let finding = disk::check(settings).await.pop()?;
-    let folder = disk::folder(settings)?.display().to_string();
+async fn bad_disk(settings: &Settings) -> Option<Diagnosis> {
+    let disk = Disk::look_at(settings).await?;
+    let finding = disk.finding();
+    let case = match disk.space {
+        Ok(_) => Case::DiskFull,
+        Err(DiskError::Hangs) => Case::DiskHangs,
+        // A folder that is not there, or not to be seen, says nothing of its disk.
+        Err(DiskError::Missing | DiskError::Other(_)) => return None,
+    };
+    let folder = disk.folder.display().to_string();
     finding
         .is_bad()
-        .then(|| Diagnosis::new(Case::DiskFull, finding.detail).with("FOLDER", folder))
+        .then(|| Diagnosis::new(case, finding.detail).with("FOLDER", folder))
 }
 
-async fn network_disk(settings: &Settings) -> Option<Diagnosis> {
+fn network_disk(settings: &Settings) -> Option<Diagnosis> {
     let StoreUrl::Sqlite(file) = &settings.store else {
         return None;
     };
-    let asked = file.clone();
-    let kind = store_access::on_a_thread(LIMIT, async move || {
-        let file = fs::canonicalize(asked).map_err(|error| error.to_string())?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|e| e.to_string())?;
-        Ok(file_system(&mounts, &file))
-    });
     // What cannot be told is no network disk; a file that is not there has its own diagnosis.
-    let kind = kind.await.ok()??;
+    let real = fs::canonicalize(file).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let kind = file_system(&mounts, &real)?;
     let seen = format!("{} is on a file system of the kind {kind}", file.display());
     NETWORK_FILE_SYSTEMS
         .contains(&&*kind)

@@ -8,6 +8,7 @@ use seawall_store::{Cause, StoreError, StoreUrl};
 use super::{case::Case, diagnosis::Diagnosis};
 use crate::{
     config::Settings,
+    disk::{self, DiskError},
     store_access,
     store_probe::{self, ProbeError},
 };
@@ -18,6 +19,12 @@ const LIMIT: Duration = Duration::from_secs(8);
 pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
     if let Some(diagnosis) = not_shared(settings) {
         return vec![diagnosis];
+    }
+    if let Some(folder) = disk::folder_of(&settings.store)
+        && disk::space(folder).await == Err(DiskError::Hangs)
+    {
+        // Another diagnosis says so, and no file on it can be looked at.
+        return Vec::new();
     }
     if let StoreUrl::Sqlite(file) = &settings.store
         && !file.exists()

@@ -1,18 +1,12 @@
 //! The disk of the data folder.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use nix::sys::statvfs::statvfs;
-use seawall_store::StoreUrl;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Level};
-use crate::{config::Settings, store_access};
-
-/// A disk of the network may hang.
-const LIMIT: Duration = Duration::from_secs(3);
+use crate::{
+    config::Settings,
+    disk::{self, DiskError, Space},
+};
 
 /// In bytes. What counts is what can still be written, not the share: 2 % of a large disk is plenty.
 const WARNING: u64 = 1 << 30;
@@ -21,45 +15,46 @@ const CRITICAL: u64 = 128 << 20;
 /// Below so many files that can still be made, nothing is.
 const FILES_CRITICAL: u64 = 64;
 
-pub(crate) async fn check(settings: &Settings) -> Vec<Finding> {
-    let Some(folder) = folder(settings) else {
-        return Vec::new();
-    };
-    let shown = folder.display().to_string();
-    let space = store_access::on_a_thread(LIMIT, async move || space(&folder)).await;
-    vec![match space {
-        Ok(space) => judge(&shown, space),
-        Err(reason) => Finding::critical("disk", format!("{shown}: {reason}")),
-    }]
+/// The folder where this machine keeps something, and what its disk says.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) folder: PathBuf,
+    pub(crate) space: Result<Space, DiskError>,
 }
 
-/// Where this machine keeps something: none, when the store is a server and there is no data folder.
-pub(crate) fn folder(settings: &Settings) -> Option<PathBuf> {
-    if let StoreUrl::Sqlite(file) = &settings.store {
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        return Some(folder.unwrap_or(Path::new(".")).to_owned());
+impl Disk {
+    /// Asks it; `None` where this machine keeps nothing: with a server as store there need not be a
+    /// data folder.
+    pub(crate) async fn look_at(settings: &Settings) -> Option<Self> {
+        let kept = disk::folder_of(&settings.store);
+        let folder = kept.unwrap_or(&settings.data);
+        match disk::space(folder).await {
+            Err(DiskError::Missing) if kept.is_none() => None,
+            space => Some(Self {
+                folder: folder.to_owned(),
+                space,
+            }),
+        }
     }
-    settings.data.is_dir().then(|| settings.data.clone())
+
+    pub(crate) fn finding(&self) -> Finding {
+        match &self.space {
+            Ok(space) => judge(&self.folder, *space),
+            Err(error) => {
+                let detail = format!("{}: {error}", self.folder.display());
+                Finding::critical("disk", detail)
+            }
+        }
+    }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Space {
-    bytes: u64,
-    /// `None` on a file system without a limit.
-    files: Option<u64>,
+pub(crate) async fn check(settings: &Settings) -> Vec<Finding> {
+    let disk = Disk::look_at(settings).await;
+    disk.iter().map(Disk::finding).collect()
 }
 
-fn space(folder: &Path) -> Result<Space, String> {
-    let disk = statvfs(folder).map_err(|error| error.desc().to_owned())?;
-    Ok(Space {
-        bytes: disk.blocks_available().saturating_mul(disk.fragment_size()),
-        files: (disk.files() > 0).then(|| disk.files_available()),
-    })
-}
-
-fn judge(folder: &str, space: Space) -> Finding {
+fn judge(folder: &Path, space: Space) -> Finding {
+    let folder = folder.display();
     if let Some(files) = space.files
         && files < FILES_CRITICAL
     {
@@ -83,7 +78,7 @@ mod tests {
     fn space_is_judged_by_what_can_be_written() {
         let level = |megabytes: u64, files| {
             let bytes = megabytes << 20;
-            judge("data", Space { bytes, files }).level
+            judge(Path::new("data"), Space { bytes, files }).level
         };
         assert_eq!(level(2_000, None), Level::Ok);
         assert_eq!(level(1_000, Some(1_000)), Level::Warning);

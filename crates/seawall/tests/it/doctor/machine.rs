@@ -8,8 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::unistd::Uid;
-use seawall_testing::find_program;
+use nix::{sys::signal::Signal, unistd::Uid};
+use seawall_testing::{TestPostgres, find_program};
 
 use super::{assert_found, examine, running};
 use crate::{
@@ -101,6 +101,13 @@ fn a_data_folder_on_a_full_disk_is_diagnosed() {
         assert!(!Uid::effective().is_root(), "root can mount");
         return;
     };
+    start_with_data_in(&mut site, &folder);
+    let found = assert_found(&site, &[], &["disk-full"]);
+    assert!(found[0].mend.contains("small"), "{found:?}");
+    drop((site, mount));
+}
+
+fn start_with_data_in(site: &mut Site, folder: &Path) {
     let file = site.path("seawall.toml");
     let text = fs::read_to_string(&file).unwrap();
     let data = format!("data = \"{}\"", site.folder.path().display());
@@ -111,20 +118,24 @@ fn a_data_folder_on_a_full_disk_is_diagnosed() {
     }
     site.start_balancer();
     site.until_all_are_up();
-    let found = assert_found(&site, &[], &["disk-full"]);
-    assert!(found[0].mend.contains("small"), "{found:?}");
-    drop((site, mount));
 }
 
 /// A folder of another machine, over SFTP: here, of the same one.
 struct NetworkDisk {
     folder: PathBuf,
-    _server: Service,
+    server: Service,
     _client: Service,
 }
 
 impl NetworkDisk {
-    fn new(site: &Site, folder: PathBuf, of: &Path) -> Self {
+    /// Only root may always mount one, and not every system lets it: `None` elsewhere.
+    fn mount(site: &Site, folder: PathBuf, of: &Path) -> Option<Self> {
+        if !Uid::effective().is_root() || !Path::new("/dev/fuse").exists() {
+            return None;
+        }
+        fs::create_dir(of).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(of.join("mounted"), "").unwrap();
         let (client, server) = UnixStream::pair().unwrap();
         let stdio = |stream: &UnixStream| Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
         let log = site.path("sftp.log");
@@ -134,36 +145,34 @@ impl NetworkDisk {
         sshfs.args(["-f", "-o", "passive"]);
         sshfs.arg(format!("here:{}", of.display())).arg(&folder);
         let client = Service::start_on(&mut sshfs, stdio(&client), stdio(&client), &log);
-        Self {
+        until("it is mounted", || {
+            folder.join("mounted").exists().then_some(())
+        });
+        Some(Self {
             folder,
-            _server: server,
+            server,
             _client: client,
-        }
+        })
     }
 }
 
 impl Drop for NetworkDisk {
     fn drop(&mut self) {
+        // A folder that hangs holds up whoever deletes what is around it.
+        self.server.signal(Signal::SIGCONT);
         let _ = Command::new("umount").arg("-l").arg(&self.folder).output();
     }
 }
 
-/// Only root may always mount it.
 #[test]
 fn a_file_on_a_disk_of_the_network_is_diagnosed() {
-    if !Uid::effective().is_root() || !Path::new("/dev/fuse").exists() {
-        return;
-    }
     let site = running("");
     site.until_all_are_up();
     let (there, here) = (site.path("there"), site.path("here"));
-    fs::create_dir(&there).unwrap();
-    fs::create_dir(&here).unwrap();
-    fs::copy(site.path("sessions.db"), there.join("sessions.db")).unwrap();
-    let disk = NetworkDisk::new(&site, here.clone(), &there);
-    until("it is mounted", || {
-        here.join("sessions.db").exists().then_some(())
-    });
+    let Some(disk) = NetworkDisk::mount(&site, here.clone(), &there) else {
+        return;
+    };
+    fs::copy(site.path("sessions.db"), here.join("sessions.db")).unwrap();
     let url = format!("sqlite:{}", here.join("sessions.db").display());
     let found = examine(&site, &["--store", &url]);
     let seen = found
@@ -172,4 +181,21 @@ fn a_file_on_a_disk_of_the_network_is_diagnosed() {
     let seen = &seen.unwrap_or_else(|| panic!("{found:#?}")).seen;
     assert!(seen.contains("fuse.sshfs"), "{seen}");
     drop(disk);
+}
+
+#[test]
+fn a_data_folder_on_a_disk_that_hangs_is_diagnosed() {
+    let store = TestPostgres::start();
+    let mut site = Site::plan(2, &format!("[store]\nurl = \"{}\"", store.url()));
+    let (there, here) = (site.path("there"), site.path("here"));
+    let Some(disk) = NetworkDisk::mount(&site, here.clone(), &there) else {
+        return;
+    };
+    start_with_data_in(&mut site, &here);
+    assert_found(&site, &[], &[]);
+    disk.server.signal(Signal::SIGSTOP);
+    let found = assert_found(&site, &[], &["disk-hangs"]);
+    assert!(found[0].seen.contains("no answer within 3s"), "{found:?}");
+    let health = site.run(&["health"]);
+    assert_eq!(health.status.code(), Some(2), "{health:?}");
 }
