@@ -112,25 +112,32 @@ impl Body for ResponseBody {
                 body.poll_frame(context).map_err(|never| match never {})
             }
             ResponseBodyProjection::Passing {
-                body,
+                mut body,
                 mut stalled,
                 limit,
                 lease,
                 in_flight,
             } => {
-                let Poll::Ready(frame) = body.poll_frame(context) else {
+                let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
                     ready!(stalled.poll(context));
                     return Poll::Ready(Some(Err("the server stopped sending".into())));
                 };
-                match &frame {
-                    None => {
-                        drop(in_flight.take());
-                        if let Some(lease) = lease.take() {
-                            lease.give_back();
-                        }
+                // A body whose length is known is not polled again after its last part.
+                let is_over = match &frame {
+                    None => true,
+                    Some(Ok(_)) => body.is_end_stream(),
+                    Some(Err(_)) => {
+                        drop(lease.take());
+                        false
                     }
-                    Some(Ok(_)) => stalled.as_mut().reset(Instant::now() + *limit),
-                    Some(Err(_)) => drop(lease.take()),
+                };
+                if is_over {
+                    drop(in_flight.take());
+                    if let Some(lease) = lease.take() {
+                        lease.give_back();
+                    }
+                } else {
+                    stalled.as_mut().reset(Instant::now() + *limit);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
@@ -140,8 +147,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole { body } => body.is_end_stream(),
-            // The last poll gives the connection back, so it must come.
-            Self::Passing { .. } => false,
+            Self::Passing { body, lease, .. } => lease.is_none() && body.is_end_stream(),
         }
     }
 

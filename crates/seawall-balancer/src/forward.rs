@@ -35,6 +35,9 @@ use crate::{
 /// sent again: so a server that dies in the middle of one is not seen.
 const BUFFERED_BYTES: u64 = 64 * 1024;
 
+/// So many servers may lose a request: one that ends the process it meets must not end all of them.
+const LOSSES_MAX: u32 = 3;
+
 /// One worker's side of the balancer.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
@@ -177,10 +180,10 @@ impl Worker {
         let head = outgoing.is_repeatable().then(|| outgoing.parts.clone());
         let mut next = Some(outgoing);
         let mut tried = vec![false; self.shared.servers.len()];
-        let mut hung_before = false;
+        let mut losses = Losses::default();
         while let Some(outgoing) = next.take() {
             let Some(index) = self.pick(wanted, &tried) else {
-                return Err(give_up(hung_before));
+                return Err(losses.answer());
             };
             let server = &self.shared.servers[index];
             if tried.contains(&true) {
@@ -199,13 +202,15 @@ impl Worker {
                 Err(Failure::Lost { hung }) => {
                     count(&server.counters.response_errors);
                     server.suspect();
-                    hung_before |= hung;
-                    next = head.as_ref().map(Outgoing::again);
+                    losses.count += 1;
+                    losses.hung |= hung;
+                    let again = head.as_ref().filter(|_| losses.count < LOSSES_MAX);
+                    next = again.map(Outgoing::again);
                 }
             }
             count(&server.counters.retries);
         }
-        Err(lost(hung_before))
+        Err(losses.answer())
     }
 
     fn pick(&self, wanted: Option<usize>, tried: &[bool]) -> Option<usize> {
@@ -238,29 +243,22 @@ impl Worker {
         mut outgoing: Box<Outgoing>,
         head: Option<&Parts>,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let server = &self.shared.servers[index];
-        let timeouts = &self.shared.config.timeouts;
-        loop {
-            let lease = match self.pool.reuse(index).await {
-                Some(lease) => lease,
-                None => {
-                    let address = &server.config.address;
-                    match self.pool.connect(index, address, timeouts.connect).await {
-                        Ok(lease) => lease,
-                        Err(_) => return Err(Failure::NotSent(outgoing)),
-                    }
-                }
-            };
-            let Lease { reused, .. } = lease;
+        if let Some(lease) = self.pool.reuse(index).await {
             match self.exchange(index, lease, *outgoing, head.is_some()).await {
-                // The server closed the idle connection just then. That says nothing about it:
-                // try again on another connection, while there is nothing to be done twice.
-                Err(Failure::NotSent(unsent)) if reused => outgoing = unsent,
-                Err(Failure::Lost { hung: false }) if reused && let Some(head) = head => {
+                // The server closed the idle connection just then. That says nothing about it: once
+                // more on a new connection, if there is nothing to be done twice.
+                Err(Failure::NotSent(unsent)) => outgoing = unsent,
+                Err(Failure::Lost { hung: false }) if let Some(head) = head => {
                     outgoing = Outgoing::again(head);
                 }
                 outcome => return outcome,
             }
+        }
+        let address = &self.shared.servers[index].config.address;
+        let limit = self.shared.config.timeouts.connect;
+        match self.pool.connect(index, address, limit).await {
+            Ok(lease) => self.exchange(index, lease, *outgoing, head.is_some()).await,
+            Err(_) => Err(Failure::NotSent(outgoing)),
         }
     }
 
@@ -298,6 +296,10 @@ impl Worker {
         let length = content_length(&parts.headers);
         if let Some(length) = length {
             server.counters.bytes_out.fetch_add(length, Relaxed);
+        }
+        if incoming.is_end_stream() && parts.status != StatusCode::SWITCHING_PROTOCOLS {
+            lease.give_back();
+            return Ok(Response::from_parts(parts, ResponseBody::whole("")));
         }
         if repeatable && length.is_some_and(|length| length <= BUFFERED_BYTES) {
             let limit = self.shared.config.timeouts.server;
@@ -433,21 +435,30 @@ fn content_length(headers: &http::HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// No server is left to try, and none can have taken the request.
-fn give_up(hung: bool) -> Response<ResponseBody> {
-    if hung {
-        return lost(hung);
-    }
-    let sentence = "No server is available at the moment. Please try again shortly.";
-    respond::problem(StatusCode::SERVICE_UNAVAILABLE, sentence)
+/// The servers that may have taken the request and did not answer it.
+#[derive(Debug, Default)]
+struct Losses {
+    count: u32,
+    hung: bool,
 }
 
-/// A server may have taken the request, and it must not be done twice.
-fn lost(hung: bool) -> Response<ResponseBody> {
-    if hung {
-        let sentence = "The server did not answer in time.";
-        return respond::problem(StatusCode::GATEWAY_TIMEOUT, sentence);
+impl Losses {
+    /// What the client gets when no server is left to try, or the request must not be sent again.
+    fn answer(&self) -> Response<ResponseBody> {
+        let (status, sentence) = match self {
+            Self { hung: true, .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "The server did not answer in time.",
+            ),
+            Self { count: 0, .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No server is available at the moment. Please try again shortly.",
+            ),
+            _ => (
+                StatusCode::BAD_GATEWAY,
+                "The server broke off. Whether it did what was asked is not known.",
+            ),
+        };
+        respond::problem(status, sentence)
     }
-    let sentence = "The server broke off. Whether it did what was asked is not known.";
-    respond::problem(StatusCode::BAD_GATEWAY, sentence)
 }

@@ -21,6 +21,9 @@ const IDLE_LIMIT: usize = 512;
 /// request that meets the closing may be lost.
 const IDLE_AGE: Duration = Duration::from_secs(10);
 
+/// How many turns of the other tasks a connection gets to finish with its last request.
+const TURNS_TO_BE_FREE: usize = 2;
+
 pub(crate) type Sender = SendRequest<RequestBody>;
 
 /// A connection to a server, with the timer for its answers: to move a timer on costs much less
@@ -47,8 +50,6 @@ pub(crate) struct Lease {
     pub(crate) upstream: Upstream,
     server: usize,
     pool: Pool,
-    /// The connection was idle before: the server may have closed it meanwhile.
-    pub(crate) reused: bool,
 }
 
 impl Lease {
@@ -64,6 +65,19 @@ impl Lease {
     }
 }
 
+/// Whether a connection takes a request now. Its task may have to run once more to know that the last
+/// answer is over; but an answer may also end before its request, whose client is in no hurry to send
+/// the rest. Nobody is to wait for that: such a connection is closed.
+async fn is_free(sender: &Sender) -> bool {
+    for _ in 0..TURNS_TO_BE_FREE {
+        if sender.is_ready() || sender.is_closed() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    sender.is_ready()
+}
+
 impl Pool {
     pub(crate) fn new(servers: usize) -> Self {
         let idle = (0..servers).map(|_| Vec::new()).collect();
@@ -75,13 +89,12 @@ impl Pool {
     /// An idle connection that is still open, if there is one.
     pub(crate) async fn reuse(&self, server: usize) -> Option<Lease> {
         loop {
-            let (since, mut upstream) = self.idle.borrow_mut().get_mut(server)?.pop()?;
-            if since.elapsed() < IDLE_AGE && upstream.sender.ready().await.is_ok() {
+            let (since, upstream) = self.idle.borrow_mut().get_mut(server)?.pop()?;
+            if since.elapsed() < IDLE_AGE && is_free(&upstream.sender).await {
                 return Some(Lease {
                     upstream,
                     server,
                     pool: self.clone(),
-                    reused: true,
                 });
             }
         }
@@ -107,7 +120,6 @@ impl Pool {
             upstream: Upstream { sender, timer },
             server,
             pool: self.clone(),
-            reused: false,
         })
     }
 

@@ -13,6 +13,9 @@ pub(crate) fn start(filter: &str) -> Result<(), String> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would say on standard error, with a panic, that standard error takes nothing. A log that
+        // nobody keeps is no reason to stop serving.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|error| error.to_string())
 }

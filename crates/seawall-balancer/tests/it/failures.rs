@@ -1,12 +1,17 @@
 //! Servers that refuse, break off and hang.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 use seawall_balancer::StickyMode;
 
 use crate::{
     server::{Behaviour, Upstream},
-    support::{Running, exchange, status},
+    support::{LIMIT, Running, exchange, status},
 };
 
 const POST: &str =
@@ -120,4 +125,61 @@ fn a_sick_store_takes_no_server_out_and_a_drain_moves_clients() {
     );
     balancer.until_state("DRAIN", 1);
     assert!(balancer.get("JSESSIONID=x.node1").1.starts_with("two\n"));
+}
+
+#[test]
+fn a_request_that_ends_its_server_does_not_end_all_of_them() {
+    let servers: Vec<_> = ["one", "two", "three", "four", "five"]
+        .map(|name| Upstream::start(name, Behaviour::Slow))
+        .into();
+    let balancer = Running::start(&servers.iter().collect::<Vec<_>>(), StickyMode::None);
+    // So that there are many idle connections, each of which could be tried.
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| balancer.get(""));
+        }
+    });
+    for server in &servers {
+        server.behave(Behaviour::Closes);
+    }
+    let before: usize = servers.iter().map(|server| server.requests().len()).sum();
+    let (head, _) = balancer.get("");
+    let after: usize = servers.iter().map(|server| server.requests().len()).sum();
+    assert_eq!(status(&head), 502, "{head}");
+    assert!(after - before <= 6, "sent {} times", after - before);
+}
+
+#[test]
+fn nobody_waits_for_the_upload_of_another_client() {
+    let one = Upstream::start("one", Behaviour::AnswersEarly);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let mut slow = TcpStream::connect(("127.0.0.1", balancer.port)).unwrap();
+    slow.set_read_timeout(Some(LIMIT)).unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\na")
+        .unwrap();
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    one.behave(Behaviour::Echoes);
+    let started = Instant::now();
+    assert_eq!(status(&balancer.get("").0), 200);
+    assert!(started.elapsed() < Duration::from_secs(5), "it waited");
+    drop(slow);
+}
+
+#[test]
+fn connections_are_kept_after_requests_with_a_body_and_long_answers() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let body = "x".repeat(100_000);
+    let post = format!(
+        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    for _ in 0..20 {
+        assert_eq!(status(&exchange(balancer.port, POST)), 200);
+        assert_eq!(status(&exchange(balancer.port, &post)), 200);
+    }
+    assert_eq!(one.requests().len(), 40);
+    assert_eq!(one.connections(), 1);
 }

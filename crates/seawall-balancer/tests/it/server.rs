@@ -5,13 +5,15 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
+    /// Answers before it has read the request's body, in chunks, and keeps the connection.
+    AnswersEarly,
     /// Breaks off in the middle of the answer's body.
     BreaksOff,
     /// Closes the connection after it has read the request.
@@ -38,6 +40,7 @@ struct Shared {
     /// Header fields that its answers to requests have, each with its line end.
     fields: Mutex<&'static str>,
     requests: Mutex<Vec<String>>,
+    connections: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -55,6 +58,7 @@ impl Upstream {
             health: Mutex::new(WELL),
             fields: Mutex::new("Connection: X-Hop\r\nX-Hop: 1\r\n"),
             requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -95,6 +99,11 @@ impl Upstream {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// How many connections requests have come on, without the checks.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
+    }
+
     /// Refuses connections from now on.
     pub(crate) fn end(&self) {
         self.shared.ended.store(true, SeqCst);
@@ -109,6 +118,7 @@ impl Upstream {
 fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
+    let mut is_first = true;
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -125,6 +135,13 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             writer.write_all(shared.health.lock().unwrap().as_bytes())?;
             continue;
         }
+        if std::mem::take(&mut is_first) {
+            shared.connections.fetch_add(1, SeqCst);
+        }
+        if behaviour == Behaviour::AnswersEarly {
+            writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")?;
+            continue;
+        }
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: "));
@@ -139,7 +156,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             Behaviour::Closes | Behaviour::Hangs => return Ok(()),
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
-            Behaviour::Echoes => {}
+            Behaviour::AnswersEarly | Behaviour::Echoes => {}
         }
         let name = shared.name;
         let body = format!("{name}\n{request}");
