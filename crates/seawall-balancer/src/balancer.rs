@@ -11,15 +11,12 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
-use quick_cache::sync::Cache;
 use seawall_net::{BindError, Listeners, ServeLimits, Shutdown, Workers, WorkersError, serve};
 
 use crate::{
-    body::ResponseBody, check, config::BalancerConfig, forward::Worker, server::Server, stats,
+    body::ResponseBody, check, config::BalancerConfig, forward::Worker, moved::Moved,
+    server::Server, stats,
 };
-
-/// How many clients that had to move are remembered.
-const MOVED_LIMIT: usize = 100_000;
 
 /// Why a balancer did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +40,7 @@ pub enum BalancerError {
 pub(crate) struct Shared {
     pub(crate) config: BalancerConfig,
     pub(crate) servers: Vec<Arc<Server>>,
-    /// With prefix cookies: where clients went whose cookie names another server.
-    pub(crate) moved: Cache<Box<str>, usize>,
+    pub(crate) moved: Moved,
     pub(crate) requests: AtomicU64,
     pub(crate) refused: AtomicU64,
     /// Requests for which no server had an answer.
@@ -128,7 +124,7 @@ impl Balancer {
             .collect();
         let shared = Arc::new(Shared {
             servers,
-            moved: Cache::new(MOVED_LIMIT),
+            moved: Moved::new(),
             requests: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),

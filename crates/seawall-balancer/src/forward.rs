@@ -107,7 +107,8 @@ impl Worker {
         mut request: Request<Incoming>,
         client: SocketAddr,
     ) -> (Response<ResponseBody>, Option<usize>) {
-        if let Some(sentence) = headers::refusal(&request) {
+        let refusal = headers::refusal(&request).or_else(|| headers::to_origin_form(&mut request));
+        if let Some(sentence) = refusal {
             count(&self.shared.refused);
             let refusal = respond::problem(StatusCode::BAD_REQUEST, sentence);
             return (refusal, None);
@@ -130,10 +131,13 @@ impl Worker {
             tunnel::ask(request.headers_mut(), protocol);
             hyper::upgrade::on(&mut request)
         });
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = if body.is_end_stream() {
             RequestBody::Empty
         } else {
+            if body.size_hint().exact().is_none() {
+                headers::say_chunked(&mut parts.headers);
+            }
             RequestBody::Client(body)
         };
         let outgoing = Box::new(Outgoing { parts, body });
@@ -141,7 +145,7 @@ impl Worker {
             Ok((response, server)) => {
                 let directed = wanted == Some(server);
                 if let Some(session) = session.filter(|_| !directed) {
-                    self.shared.moved.insert(session.into(), server);
+                    self.shared.moved.insert(&session, server);
                 }
                 let response = self.finish(response, server, directed, client_upgrade);
                 (response, Some(server))
@@ -290,7 +294,10 @@ impl Worker {
         let answered = Instant::now();
         server.answered(answered.into_std());
         server.counters.latency.record(answered - sent);
-        let (parts, incoming) = response.into_parts();
+        let (mut parts, incoming) = response.into_parts();
+        if !headers::settle_length(&mut parts.headers) {
+            return Err(Failure::Lost { hung: false });
+        }
         let class = usize::from(parts.status.as_u16() / 100).clamp(1, 5) - 1;
         count(&server.counters.responses[class]);
         let length = content_length(&parts.headers);

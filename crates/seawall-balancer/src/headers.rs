@@ -1,10 +1,12 @@
-//! What must not pass through a proxy, and what it adds. Source: RFC 9110, section 7.6.
+//! What must not pass through a proxy, and what it adds. Sources: RFC 9110, section 7.6; RFC 9112,
+//! sections 3.2 and 6.
 
 use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
     header::{CONNECTION, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    uri::PathAndQuery,
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -70,7 +72,8 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
 }
 
-/// The protocol that a request wants to switch to, if it does.
+/// The protocol that a request wants to switch to, if it does. Not HTTP/2, whose requests would pass
+/// unseen.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers
         .get_all(CONNECTION)
@@ -78,7 +81,54 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    headers.get(UPGRADE).filter(|_| asks).cloned()
+    let protocol = headers.get(UPGRADE).filter(|_| asks)?;
+    let is_http = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"h2c");
+    let mut tokens = protocol.as_bytes().split(|byte| *byte == b',');
+    (!tokens.any(is_http)).then(|| protocol.clone())
+}
+
+/// Brings a request with a whole address into the usual form: what the address says of the host
+/// counts, and servers see its path only. The answer is what is wrong with the address, if anything.
+pub(crate) fn to_origin_form<B>(request: &mut Request<B>) -> Option<&'static str> {
+    let uri = request.uri();
+    let Some(authority) = uri.authority() else {
+        let is_whole = uri.path() == "*" && request.method() == Method::OPTIONS;
+        return (!is_whole && !uri.path().starts_with('/')).then_some(NO_PATH);
+    };
+    if uri.scheme().is_none() {
+        return Some(NO_PATH);
+    }
+    let host = HeaderValue::from_str(authority.as_str());
+    let path = uri.path_and_query().cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    match host {
+        Ok(host) if !authority.as_str().contains('@') => {
+            request.headers_mut().insert(HOST, host);
+            *request.uri_mut() = path.into();
+            None
+        }
+        _ => Some("The address names a user, or no host that can be passed on."),
+    }
+}
+
+const NO_PATH: &str = "The address has no path.";
+
+/// Says of a request whose length is not known that its body comes in chunks; hyper does so by itself
+/// only for methods that usually have one, and drops the body of others.
+pub(crate) fn say_chunked(headers: &mut HeaderMap) {
+    headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+}
+
+/// Leaves one length in a server's answer: chunks count before `Content-Length`. False when it has a
+/// transfer coding that nobody asked for, which cannot be passed on.
+pub(crate) fn settle_length(headers: &mut HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return true;
+    };
+    let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    headers.remove(http::header::CONTENT_LENGTH);
+    is_chunked
 }
 
 /// What is wrong with a request, if anything.
@@ -156,6 +206,67 @@ mod tests {
         add_forwarded(&mut headers, "198.51.100.7".parse().unwrap());
         assert_eq!(headers[FORWARDED_FOR], "192.0.2.1, 198.51.100.7");
         assert_eq!(headers[FORWARDED_PROTO], "http");
+    }
+
+    #[test]
+    fn a_whole_address_names_the_host() {
+        let settled = |method: &str, address: &str| {
+            let mut request = Request::builder().method(method).uri(address);
+            request = request.header(HOST, "other");
+            let mut request = request.body(()).unwrap();
+            let refusal = to_origin_form(&mut request);
+            let host = request.headers()[HOST].to_str().unwrap().to_owned();
+            refusal.is_none().then(|| (host, request.uri().to_string()))
+        };
+        let is = |host: &str, address: &str| Some((host.to_owned(), address.to_owned()));
+        assert_eq!(settled("GET", "/a?b=c"), is("other", "/a?b=c"));
+        assert_eq!(settled("GET", "http://shop:81/a?b"), is("shop:81", "/a?b"));
+        assert_eq!(settled("GET", "http://shop"), is("shop", "/"));
+        assert_eq!(settled("OPTIONS", "*"), is("other", "*"));
+        for (method, address) in [
+            ("GET", "*"),
+            ("GET", "shop:80"),
+            ("GET", "shop"),
+            ("GET", "http://u:p@shop/"),
+        ] {
+            assert_eq!(settled(method, address), None, "{method} {address}");
+        }
+    }
+
+    #[test]
+    fn websockets_are_switched_to_and_http_is_not() {
+        let asked = |protocol: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                CONNECTION,
+                HeaderValue::from_static("Upgrade, HTTP2-Settings"),
+            );
+            headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+            upgrade(&headers).is_some()
+        };
+        assert!(asked("websocket"));
+        assert!(!asked("h2c") && !asked("websocket, H2C"));
+    }
+
+    #[test]
+    fn an_answer_has_one_length() {
+        let settled = |fields: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            let is_good = settle_length(&mut headers);
+            (is_good, headers.contains_key(http::header::CONTENT_LENGTH))
+        };
+        let length = (http::header::CONTENT_LENGTH, "5");
+        assert_eq!(settled(std::slice::from_ref(&length)), (true, true));
+        assert_eq!(
+            settled(&[length.clone(), (TRANSFER_ENCODING, "Chunked")]),
+            (true, false)
+        );
+        for coding in ["xchunked", "gzip, chunked"] {
+            assert!(!settled(&[length.clone(), (TRANSFER_ENCODING, coding)]).0);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod health;
 mod in_flight;
 mod internal;
 mod latency;
+mod moved;
 mod pick;
 mod pool;
 mod recent;

@@ -16,7 +16,38 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use pin_project_lite::pin_project;
 
-const AMBIGUOUS: &str = "400 Bad Request: the length of the body is given more than once\n";
+/// Why a request is not looked at.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// The length of its body is given more than once.
+    Ambiguous,
+    /// Its body is coded in a way that neither a server nor a balancer here undoes (RFC 9112,
+    /// section 6.1).
+    Coded,
+}
+
+impl Refusal {
+    fn of(request: &Request<Incoming>, connection: &Connection) -> Option<Self> {
+        if connection.shared.ambiguous.load(Relaxed) {
+            return Some(Self::Ambiguous);
+        }
+        let coding = request.headers().get(header::TRANSFER_ENCODING)?;
+        (!coding.as_bytes().eq_ignore_ascii_case(b"chunked")).then_some(Self::Coded)
+    }
+
+    fn told(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Ambiguous => (
+                StatusCode::BAD_REQUEST,
+                "400 Bad Request: the length of the body is given more than once\n",
+            ),
+            Self::Coded => (
+                StatusCode::NOT_IMPLEMENTED,
+                "501 Not Implemented: send the body without a transfer coding, or in chunks\n",
+            ),
+        }
+    }
+}
 
 /// One client connection, shared by its I/O, its service and its timer.
 ///
@@ -152,20 +183,33 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.connection.enter(Phase::Busy);
-        let ambiguous = self.connection.shared.ambiguous.load(Relaxed);
+        let inner = match Refusal::of(&request, &self.connection) {
+            Some(refusal) => Answer::Refusal { refusal },
+            None => Answer::Inner {
+                inner: self.inner.call(request),
+            },
+        };
         TrackedFuture {
             connection: Some(self.connection.clone()),
-            inner: (!ambiguous).then(|| self.inner.call(request)),
+            inner,
         }
     }
 }
 
 pin_project! {
-    /// The answer of a [`Tracked`] service; without an inner future, a refusal.
+    /// The answer of a [`Tracked`] service.
     pub(crate) struct TrackedFuture<F> {
         connection: Option<Connection>,
         #[pin]
-        inner: Option<F>,
+        inner: Answer<F>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerProjection]
+    enum Answer<F> {
+        Inner { #[pin] inner: F },
+        Refusal { refusal: Refusal },
     }
 }
 
@@ -177,32 +221,31 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match this.inner.as_pin_mut() {
-            Some(inner) => Some(ready!(inner.poll(context))?),
-            None => None,
+        let response = match this.inner.project() {
+            AnswerProjection::Inner { inner } => ready!(inner.poll(context))?,
+            AnswerProjection::Refusal { refusal } => return Poll::Ready(Ok(refuse(*refusal))),
         };
         let guard = Answering {
             connection: this.connection.take(),
         };
-        Poll::Ready(Ok(response.map_or_else(refusal, |response| {
-            response.map(|body| Served {
-                inner: Some(body),
-                text: None,
-                _guard: guard,
-            })
+        Poll::Ready(Ok(response.map(|body| Served {
+            inner: Some(body),
+            text: None,
+            _guard: guard,
         })))
     }
 }
 
-fn refusal<B>() -> Response<Served<B>> {
-    let text = Some(Bytes::from_static(AMBIGUOUS.as_bytes()));
+fn refuse<B>(refusal: Refusal) -> Response<Served<B>> {
+    let (status, text) = refusal.told();
+    let text = Some(Bytes::from_static(text.as_bytes()));
     let guard = Answering { connection: None };
     let mut response = Response::new(Served {
         inner: None,
         text,
         _guard: guard,
     });
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
         header::CONNECTION,

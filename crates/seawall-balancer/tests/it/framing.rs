@@ -1,10 +1,12 @@
 //! Requests that two readers could understand differently, and what must not pass.
 
+use std::time::Instant;
+
 use seawall_balancer::StickyMode;
 
 use crate::{
     server::{Behaviour, Upstream},
-    support::{Running, exchange, status},
+    support::{LIMIT, Running, exchange, status},
 };
 
 fn one() -> (Upstream, Running) {
@@ -34,6 +36,9 @@ fn ambiguous_requests_are_refused() {
         let answer = exchange(balancer.port, &request);
         assert_eq!(status(&answer), 400, "{fields:?}: {answer:?}");
     }
+    let coded = "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+                 Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(status(&exchange(balancer.port, coded)), 501);
     let no_host = exchange(balancer.port, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert!(no_host.starts_with("HTTP/1.1 400"), "{no_host}");
     assert_eq!(
@@ -74,4 +79,44 @@ fn a_body_arrives_whole() {
     );
     assert_eq!(status(&answer), 200);
     assert!(one.requests()[0].ends_with("\r\n\r\nhello"));
+}
+
+#[test]
+fn a_body_in_chunks_arrives_whatever_the_method() {
+    let (one, balancer) = one();
+    for method in ["GET", "POST"] {
+        let request = format!(
+            "{method} / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+             5\r\nhello\r\n0\r\n\r\n"
+        );
+        let before = one.requests().len();
+        exchange(balancer.port, &request);
+        // That server takes the chunks for a request of its own.
+        let deadline = Instant::now() + LIMIT;
+        while one.requests().len() < before + 2 {
+            assert!(Instant::now() < deadline, "{:?}", one.requests());
+        }
+        let arrived = one.requests().split_off(before);
+        assert!(
+            arrived[0].contains("transfer-encoding: chunked"),
+            "{arrived:?}"
+        );
+        assert_eq!(arrived[1], "5\r\nhello\r\n0\r\n\r\n");
+    }
+}
+
+#[test]
+fn an_answer_with_two_lengths_is_settled_and_one_in_a_foreign_coding_is_not_passed_on() {
+    let (one, balancer) = one();
+    one.behave(Behaviour::Says(
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ));
+    let (head, body) = balancer.get("");
+    assert_eq!(status(&head), 200);
+    assert!(!head.to_lowercase().contains("content-length: 5"), "{head}");
+    assert!(body.contains("abc"), "{body}");
+    one.behave(Behaviour::Says(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\nContent-Length: 3\r\n\r\nabcd",
+    ));
+    assert_eq!(status(&balancer.get("").0), 502);
 }

@@ -22,6 +22,8 @@ pub(crate) enum Behaviour {
     Echoes,
     /// Never answers; its checks fail too.
     Hangs,
+    /// Answers with these bytes, and closes.
+    Says(&'static str),
     /// Answers its checks, and pages only after a while.
     Slow,
     /// Switches to a protocol in which it sends back what it gets.
@@ -154,6 +156,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
                 return writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf");
             }
             Behaviour::Closes | Behaviour::Hangs => return Ok(()),
+            Behaviour::Says(answer) => return writer.write_all(answer.as_bytes()),
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
             Behaviour::AnswersEarly | Behaviour::Echoes => {}
