@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use seawall_net::BoxError;
 use tokio::time::{Instant, Sleep};
 
-use crate::{in_flight, pool::Lease};
+use crate::{in_flight, pool::Lease, upload::Upload};
 
 /// A request's body on its way to a server.
 #[derive(Debug, Default)]
@@ -23,7 +23,22 @@ pub(crate) enum RequestBody {
     #[default]
     Empty,
     /// The client's, which can be read once.
-    Client(Incoming),
+    Client { body: Incoming, upload: Upload },
+}
+
+impl RequestBody {
+    pub(crate) fn of_client(body: Incoming) -> Self {
+        let upload = Upload::begin();
+        Self::Client { body, upload }
+    }
+
+    /// How it gets on.
+    pub(crate) fn upload(&self) -> Upload {
+        match self {
+            Self::Empty => Upload::done(),
+            Self::Client { upload, .. } => upload.clone(),
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -36,21 +51,29 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Client(body) => Pin::new(body).poll_frame(context),
+            Self::Client { body, upload } => {
+                let frame = Pin::new(body).poll_frame(context);
+                match &frame {
+                    Poll::Pending => upload.waits_for_client(),
+                    Poll::Ready(Some(Err(_))) => upload.broke_off(),
+                    Poll::Ready(_) => upload.arrived(),
+                }
+                frame
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(body) => body.is_end_stream(),
+            Self::Client { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body) => body.size_hint(),
+            Self::Client { body, .. } => body.size_hint(),
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     respond,
     server::{Server, count},
     sticky, tunnel,
+    upload::{Turn, Upload},
 };
 
 /// Answers up to this size are taken in whole before the client gets them, when the request can be
@@ -51,6 +52,8 @@ enum Failure {
     NotSent(Box<Outgoing>),
     /// It may have taken the request. Hung servers are told apart for the counters.
     Lost { hung: bool },
+    /// The client did not send what it announced.
+    Client(StatusCode),
 }
 
 /// A request that is about to be sent.
@@ -138,7 +141,7 @@ impl Worker {
             if body.size_hint().exact().is_none() {
                 headers::say_chunked(&mut parts.headers);
             }
-            RequestBody::Client(body)
+            RequestBody::of_client(body)
         };
         let outgoing = Box::new(Outgoing { parts, body });
         match self.forward(outgoing, wanted).await {
@@ -151,7 +154,13 @@ impl Worker {
                 (response, Some(server))
             }
             Err(response) => {
-                count(&self.shared.failed);
+                let of_client = response.status().is_client_error();
+                let counter = if of_client {
+                    &self.shared.refused
+                } else {
+                    &self.shared.failed
+                };
+                count(counter);
                 (response, None)
             }
         }
@@ -203,6 +212,8 @@ impl Worker {
                     server.suspect();
                     next = Some(outgoing);
                 }
+                // Nothing that the server is to blame for.
+                Err(Failure::Client(status)) => return Err(not_sent_in_full(status)),
                 Err(Failure::Lost { hung }) => {
                     count(&server.counters.response_errors);
                     server.suspect();
@@ -279,18 +290,12 @@ impl Worker {
         }
         let request = Request::from_parts(outgoing.parts, outgoing.body);
         let sent = Instant::now();
-        let response = match self
-            .answer(server, &mut lease.upstream, request, sent, repeatable)
-            .await
-        {
-            Ok(response) => response,
-            Err(failure) => {
-                if matches!(failure, Failure::Lost { hung: true }) {
-                    self.pool.clear(index);
-                }
-                return Err(failure);
+        let answer = self.answer(server, &mut lease.upstream, request, repeatable);
+        let response = answer.await.inspect_err(|failure| {
+            if matches!(failure, Failure::Lost { hung: true }) {
+                self.pool.clear(index);
             }
-        };
+        })?;
         let answered = Instant::now();
         server.answered(answered.into_std());
         server.counters.latency.record(answered - sent);
@@ -309,9 +314,8 @@ impl Worker {
             return Ok(Response::from_parts(parts, ResponseBody::whole("")));
         }
         if repeatable && length.is_some_and(|length| length <= BUFFERED_BYTES) {
-            let limit = self.shared.config.timeouts.server;
-            let whole = tokio::time::timeout(limit, take_whole(incoming)).await;
-            let whole = whole.ok().flatten().ok_or(Failure::Lost { hung: false })?;
+            let timer = lease.upstream.timer.as_mut();
+            let whole = self.take_whole(server, timer, incoming).await?;
             lease.give_back();
             return Ok(Response::from_parts(parts, ResponseBody::whole(whole)));
         }
@@ -326,41 +330,89 @@ impl Worker {
         Ok(Response::from_parts(parts, body))
     }
 
-    /// The head of the server's answer. A server that is hung is left before its time is up.
+    /// The head of the server's answer.
     async fn answer(
         &self,
         server: &Server,
         upstream: &mut Upstream,
         request: Request<RequestBody>,
-        sent: Instant,
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
-        let timeouts = &self.shared.config.timeouts;
+        let upload = request.body().upload();
         let Upstream { sender, timer } = upstream;
-        let mut answer = pin!(sender.try_send_request(request));
-        let deadline = sent + timeouts.server;
-        let mut now = sent;
+        let answer = pin!(sender.try_send_request(request));
+        let answered = self
+            .wait(server, timer.as_mut(), answer, &upload, repeatable)
+            .await?;
+        answered.map_err(|error| match upload.turn() {
+            (Turn::Broken, _) => Failure::Client(StatusCode::BAD_REQUEST),
+            _ => failure(error),
+        })
+    }
+
+    /// A short answer's body, when it can be asked for again.
+    async fn take_whole(
+        &self,
+        server: &Server,
+        timer: Pin<&mut Sleep>,
+        body: Incoming,
+    ) -> Result<Bytes, Failure> {
+        let limit = usize::try_from(BUFFERED_BYTES).unwrap_or(usize::MAX);
+        let whole = pin!(Limited::new(body, limit).collect());
+        let whole = self
+            .wait(server, timer, whole, &Upload::done(), true)
+            .await?;
+        whole
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|_| Failure::Lost { hung: false })
+    }
+
+    /// Waits for something of a server's. One that is hung is left before its time is up, if the
+    /// request is `repeatable`; and its time does not run while a client sends.
+    async fn wait<F: Future>(
+        &self,
+        server: &Server,
+        mut timer: Pin<&mut Sleep>,
+        mut future: Pin<&mut F>,
+        upload: &Upload,
+        repeatable: bool,
+    ) -> Result<F::Output, Failure> {
+        let hung = self.shared.config.timeouts.hung;
         loop {
+            let now = Instant::now();
+            let deadline = self.deadline(upload);
             // Half-way the server is asked for a sign of life, so that one which lives has given
             // one when the time is up.
-            let half = (now + timeouts.hung / 2).min(deadline);
-            if let Some(answered) = until(timer.as_mut(), half, answer.as_mut()).await {
-                return answered.map_err(failure);
+            let half = (now + hung / 2).min(deadline);
+            if let Some(output) = until(timer.as_mut(), half, future.as_mut()).await {
+                return Ok(output);
             }
             server.check_now.notify_one();
             let end = if repeatable {
-                (half + timeouts.hung / 2).min(deadline)
+                (half + hung / 2).min(deadline)
             } else {
                 deadline
             };
-            if let Some(answered) = until(timer.as_mut(), end, answer.as_mut()).await {
-                return answered.map_err(failure);
+            if let Some(output) = until(timer.as_mut(), end, future.as_mut()).await {
+                return Ok(output);
             }
             // A slow page on a server that answers others is waited for.
-            if end == deadline || !server.answered_since(now.into_std()) {
-                return Err(Failure::Lost { hung: true });
+            let is_silent = repeatable && !server.answered_since(now.into_std());
+            if is_silent || Instant::now() >= self.deadline(upload) {
+                return Err(match upload.turn() {
+                    (Turn::Client, _) => Failure::Client(StatusCode::REQUEST_TIMEOUT),
+                    _ => Failure::Lost { hung: true },
+                });
             }
-            now = Instant::now();
+        }
+    }
+
+    /// How long whoever's turn it is may take.
+    fn deadline(&self, upload: &Upload) -> Instant {
+        let config = &self.shared.config;
+        match upload.turn() {
+            (Turn::Client, since) => since + config.limits.idle_timeout,
+            (Turn::Server | Turn::Broken, since) => since + config.timeouts.server,
         }
     }
 
@@ -429,17 +481,13 @@ fn failure(mut error: TrySendError<Request<RequestBody>>) -> Failure {
     }
 }
 
-async fn take_whole(body: Incoming) -> Option<Bytes> {
-    let limit = usize::try_from(BUFFERED_BYTES).unwrap_or(usize::MAX);
-    Limited::new(body, limit)
-        .collect()
-        .await
-        .ok()
-        .map(http_body_util::Collected::to_bytes)
-}
-
 fn content_length(headers: &http::HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn not_sent_in_full(status: StatusCode) -> Response<ResponseBody> {
+    let sentence = "The request did not arrive in full.";
+    respond::problem(status, sentence)
 }
 
 /// The servers that may have taken the request and did not answer it.

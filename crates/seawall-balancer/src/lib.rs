@@ -27,6 +27,7 @@ mod server;
 mod stats;
 mod sticky;
 mod tunnel;
+mod upload;
 
 pub use access_log::AccessLog;
 pub use balancer::{Balancer, BalancerError, Inherited};

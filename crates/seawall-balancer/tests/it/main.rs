@@ -9,3 +9,4 @@ mod statistics;
 mod stickiness;
 mod support;
 mod tunnel;
+mod uploads;

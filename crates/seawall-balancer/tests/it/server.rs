@@ -26,6 +26,8 @@ pub(crate) enum Behaviour {
     Says(&'static str),
     /// Answers its checks, and pages only after a while.
     Slow,
+    /// Sends a part of its answer and then nothing; its checks fail too.
+    Stalls,
     /// Switches to a protocol in which it sends back what it gets.
     Switches,
 }
@@ -129,8 +131,11 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             }
         }
         let behaviour = *shared.behaviour.lock().unwrap();
-        if behaviour == Behaviour::Hangs {
-            hang(shared);
+        if [Behaviour::Hangs, Behaviour::Stalls].contains(&behaviour) {
+            if behaviour == Behaviour::Stalls && !head.contains("/.seawall/") {
+                writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")?;
+            }
+            hang(shared, behaviour);
             return Ok(());
         }
         if head.starts_with("GET /.seawall/health ") {
@@ -155,7 +160,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             Behaviour::BreaksOff => {
                 return writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf");
             }
-            Behaviour::Closes | Behaviour::Hangs => return Ok(()),
+            Behaviour::Closes | Behaviour::Hangs | Behaviour::Stalls => return Ok(()),
             Behaviour::Says(answer) => return writer.write_all(answer.as_bytes()),
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
@@ -177,8 +182,8 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// Waits until the server is told to do something else.
-fn hang(shared: &Shared) {
-    while *shared.behaviour.lock().unwrap() == Behaviour::Hangs && !shared.ended.load(SeqCst) {
+fn hang(shared: &Shared, behaviour: Behaviour) {
+    while *shared.behaviour.lock().unwrap() == behaviour && !shared.ended.load(SeqCst) {
         thread::sleep(std::time::Duration::from_millis(5));
     }
 }

@@ -1,0 +1,102 @@
+//! Clients that send slowly, or not what they announced.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use seawall_balancer::StickyMode;
+
+use crate::{
+    server::{Behaviour, Upstream},
+    support::{LIMIT, Running, status},
+};
+
+const SERVER: Duration = Duration::from_millis(600);
+const CLIENT: Duration = Duration::from_millis(800);
+
+fn one(behaviour: Behaviour) -> (Upstream, Running) {
+    let one = Upstream::start("one", behaviour);
+    let balancer = Running::unchecked(&[&one], StickyMode::Route, |config| {
+        config.timeouts.server = SERVER;
+        config.limits.idle_timeout = CLIENT;
+    });
+    balancer.until_state("UP", 1);
+    (one, balancer)
+}
+
+fn send(balancer: &Running, request: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(("127.0.0.1", balancer.port)).unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
+    client.write_all(request).unwrap();
+    client
+}
+
+fn answer(client: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const HEAD: &str = "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n";
+
+#[test]
+fn an_upload_takes_the_time_that_it_takes() {
+    let (_one, balancer) = one(Behaviour::Echoes);
+    let head = format!("{HEAD}Content-Length: 8\r\n\r\n");
+    let mut client = send(&balancer, head.as_bytes());
+    let started = Instant::now();
+    for _ in 0..8 {
+        client.write_all(b"a").unwrap();
+        thread::sleep(SERVER / 4);
+    }
+    assert!(started.elapsed() > SERVER);
+    let answer = answer(&mut client);
+    assert_eq!(status(&answer), 200, "{answer}");
+}
+
+#[test]
+fn a_client_that_stops_sending_is_told_and_the_server_is_not_blamed() {
+    let (_one, balancer) = one(Behaviour::Echoes);
+    let head = format!("{HEAD}Content-Length: 8\r\n\r\nabc");
+    let answer = answer(&mut send(&balancer, head.as_bytes()));
+    assert_eq!(status(&answer), 408, "{answer}");
+    let report = crate::support::get(balancer.stats, "/health", "").1;
+    assert!(report.contains("\"suspect\":false"), "{report}");
+}
+
+#[test]
+fn a_body_that_is_none_is_refused_and_the_server_is_not_blamed() {
+    let (_one, balancer) = one(Behaviour::Echoes);
+    let head = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nZZ\r\n");
+    let answer = answer(&mut send(&balancer, head.as_bytes()));
+    assert_eq!(status(&answer), 400, "{answer}");
+    let report = crate::support::get(balancer.stats, "/health", "").1;
+    assert!(report.contains("\"suspect\":false"), "{report}");
+    assert!(report.contains("\"response_errors\":0"), "{report}");
+}
+
+#[test]
+fn a_server_that_takes_nothing_of_an_upload_is_not_waited_for() {
+    let (one, balancer) = one(Behaviour::Echoes);
+    one.behave(Behaviour::Hangs);
+    let head = format!("{HEAD}Content-Length: 8\r\n\r\nabcdefgh");
+    let answer = answer(&mut send(&balancer, head.as_bytes()));
+    assert_eq!(status(&answer), 504, "{answer}");
+    one.behave(Behaviour::Echoes);
+}
+
+#[test]
+fn a_server_that_hangs_in_its_answer_is_left_for_another() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    let balancer = Running::start(&[&one, &two], StickyMode::Route);
+    one.behave(Behaviour::Stalls);
+    let started = Instant::now();
+    let (_, body) = balancer.get("JSESSIONID=x.node1");
+    assert!(body.starts_with("two\n"), "{body}");
+    assert!(started.elapsed() < Duration::from_secs(5), "it waited");
+    one.behave(Behaviour::Echoes);
+}
