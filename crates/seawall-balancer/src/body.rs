@@ -90,6 +90,7 @@ pin_project! {
         Passing {
             #[pin] body: Incoming,
             #[pin] stalled: Sleep,
+            waits: bool,
             limit: Duration,
             lease: Option<Lease>,
             in_flight: Option<in_flight::Passing>,
@@ -115,6 +116,7 @@ impl ResponseBody {
         Self::Passing {
             body,
             stalled,
+            waits: false,
             limit,
             lease: Some(lease),
             in_flight: Some(in_flight),
@@ -137,14 +139,21 @@ impl Body for ResponseBody {
             ResponseBodyProjection::Passing {
                 mut body,
                 mut stalled,
+                waits,
                 limit,
                 lease,
                 in_flight,
             } => {
                 let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
+                    // The time runs from when the server is waited for: before, it may have been
+                    // the client that took nothing.
+                    if !std::mem::replace(waits, true) {
+                        stalled.as_mut().reset(Instant::now() + *limit);
+                    }
                     ready!(stalled.poll(context));
                     return Poll::Ready(Some(Err("the server stopped sending".into())));
                 };
+                *waits = false;
                 // A body whose length is known is not polled again after its last part.
                 let is_over = match &frame {
                     None => true,
@@ -159,8 +168,6 @@ impl Body for ResponseBody {
                     if let Some(lease) = lease.take() {
                         lease.give_back();
                     }
-                } else {
-                    stalled.as_mut().reset(Instant::now() + *limit);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::{
     config::CheckConfig,
     health::{Health, Status},
+    pool::is_own_limit,
     server::{Server, count},
 };
 
@@ -36,8 +37,9 @@ pub(crate) async fn keep_checking(server: Arc<Server>, config: Arc<CheckConfig>)
     let mut health = Health::new(config.rise, config.fall);
     loop {
         let started = Instant::now();
-        let result = check(&server, &config).await;
-        note(&server, &mut health, &result, started.elapsed());
+        if let Some(result) = check(&server, &config).await {
+            note(&server, &mut health, &result, started.elapsed());
+        }
         let fast = health.is_changing() || server.is_suspect();
         let pause = if fast {
             config.fast_interval
@@ -83,13 +85,15 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
     }
 }
 
-async fn check(server: &Server, config: &CheckConfig) -> CheckResult {
+/// What a check found; `None` when the server could not be looked at, through no fault of its own.
+async fn check(server: &Server, config: &CheckConfig) -> Option<CheckResult> {
     let answer = timeout(config.timeout, ask(&server.config.address, &config.path)).await;
-    match answer {
+    Some(match answer {
+        Ok(Err(error)) if error.downcast_ref().is_some_and(is_own_limit) => return None,
         Ok(Ok((status, body))) => judge(status, &body, &config.expected),
         Ok(Err(error)) => CheckResult::failed(error.to_string()),
         Err(_) => CheckResult::failed(format!("no answer within {:?}", config.timeout)),
-    }
+    })
 }
 
 impl CheckResult {

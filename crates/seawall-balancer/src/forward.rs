@@ -25,7 +25,7 @@ use crate::{
     in_flight::{self, InFlight},
     internal,
     pick::{Candidate, Picker, Tier},
-    pool::{Lease, Pool, Upstream},
+    pool::{self, Lease, Pool, Upstream},
     respond,
     server::{Server, count},
     sticky, tunnel,
@@ -54,6 +54,8 @@ enum Failure {
     Lost { hung: bool },
     /// The client did not send what it announced.
     Client(StatusCode),
+    /// This process may not open another connection, to whichever server.
+    Own(std::io::Error),
 }
 
 /// A request that is about to be sent.
@@ -214,6 +216,10 @@ impl Worker {
                 }
                 // Nothing that the server is to blame for.
                 Err(Failure::Client(status)) => return Err(not_sent_in_full(status)),
+                Err(Failure::Own(error)) => {
+                    tracing::error!(%error, "no connection; raise the limit on open files");
+                    return Err(losses.answer());
+                }
                 Err(Failure::Lost { hung }) => {
                     count(&server.counters.response_errors);
                     server.suspect();
@@ -273,6 +279,7 @@ impl Worker {
         let limit = self.shared.config.timeouts.connect;
         match self.pool.connect(index, address, limit).await {
             Ok(lease) => self.exchange(index, lease, *outgoing, head.is_some()).await,
+            Err(error) if pool::is_own_limit(&error) => Err(Failure::Own(error)),
             Err(_) => Err(Failure::NotSent(outgoing)),
         }
     }

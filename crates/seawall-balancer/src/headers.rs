@@ -34,9 +34,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
             // A client must not make the proxy drop what servers rely on.
             .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
             .collect();
@@ -78,9 +77,8 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
     let protocol = headers.get(UPGRADE).filter(|_| asks)?;
     let is_http = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"h2c");
     let mut tokens = protocol.as_bytes().split(|byte| *byte == b',');

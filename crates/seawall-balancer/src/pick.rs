@@ -71,7 +71,10 @@ impl Picker {
         let best = best_weighty.unwrap_or(best);
         let open = |c: &Candidate| c.tier == best && (c.weight > 0 || best_weighty.is_none());
         match algorithm {
-            Algorithm::LeastConnections => least_connections(candidates, open),
+            Algorithm::LeastConnections => {
+                let least = candidates.iter().filter(|c| open(c)).map(load).min();
+                self.round_robin(candidates, |c| open(c) && Some(load(c)) == least)
+            }
             Algorithm::RoundRobin => self.round_robin(candidates, open),
         }
     }
@@ -96,17 +99,9 @@ impl Picker {
     }
 }
 
-fn least_connections(candidates: &[Candidate], open: impl Fn(&Candidate) -> bool) -> Option<usize> {
-    // Compared as (in flight + 1) / weight, in whole numbers.
-    let load = |candidate: &Candidate| {
-        (candidate.in_flight as u64 + 1) * 1_000_000 / u64::from(candidate.weight.max(1))
-    };
-    let open = candidates
-        .iter()
-        .enumerate()
-        .filter(|(_, candidate)| open(candidate));
-    open.min_by_key(|(_, candidate)| load(candidate))
-        .map(|(index, _)| index)
+/// What a server is busy with for its weight: (in flight + 1) / weight, in whole numbers.
+fn load(candidate: &Candidate) -> u64 {
+    (candidate.in_flight as u64 + 1) * 1_000_000 / u64::from(candidate.weight.max(1))
 }
 
 #[cfg(test)]
@@ -197,5 +192,9 @@ mod tests {
         };
         assert_eq!(pick(&[busy(1, 3), busy(1, 2)]), Some(1));
         assert_eq!(pick(&[busy(4, 3), busy(1, 2)]), Some(0));
+        let mut picker = Picker::default();
+        let mut idle = || picker.pick(&[busy(1, 0); 2], None, Algorithm::LeastConnections);
+        let turns = [(); 4].map(|()| idle().unwrap());
+        assert_eq!(turns, [0, 1, 0, 1], "equals take turns");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    io,
     pin::Pin,
     rc::Rc,
     time::{Duration, Instant},
@@ -9,6 +10,7 @@ use std::{
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
 use seawall_net::{Address, SmallWrites};
 use tokio::time::Sleep;
 
@@ -106,12 +108,12 @@ impl Pool {
         server: usize,
         address: &Address,
         limit: Duration,
-    ) -> std::io::Result<Lease> {
+    ) -> io::Result<Lease> {
         let connecting = async {
             let stream = address.connect().await?;
             http1::handshake(TokioIo::new(SmallWrites(stream)))
                 .await
-                .map_err(std::io::Error::other)
+                .map_err(io::Error::other)
         };
         let (sender, connection) = tokio::time::timeout(limit, connecting).await??;
         tokio::task::spawn_local(connection.with_upgrades());
@@ -129,4 +131,11 @@ impl Pool {
             idle.clear();
         }
     }
+}
+
+/// Whether no connection can be made because this process, or this system, has no file left for it:
+/// no server is to blame for that.
+pub(crate) fn is_own_limit(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::EMFILE | Errno::ENFILE))
 }

@@ -1,6 +1,6 @@
 //! Connections that switch protocols: WebSockets.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Response,
@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use crate::{body::ResponseBody, in_flight::Passing};
@@ -64,21 +64,67 @@ pub(crate) fn open(client: OnUpgrade, response: &mut Response<ResponseBody>, idl
 async fn join(client: Upgraded, server: Upgraded, idle: Duration) {
     let (client_read, client_write) = tokio::io::split(TokioIo::new(client));
     let (server_read, server_write) = tokio::io::split(TokioIo::new(server));
-    // When one side ends, or nothing moves on it, the other has no use either.
-    tokio::select! {
-        () = pass(client_read, server_write, idle) => {}
-        () = pass(server_read, client_write, idle) => {}
+    let moved = Moved::default();
+    // One way may end before the other: who has said all still listens. A way that breaks ends both.
+    let _ = tokio::try_join!(
+        pass(client_read, server_write, idle, &moved),
+        pass(server_read, client_write, idle, &moved),
+    );
+}
+
+/// When anything moved last, in whichever direction.
+#[derive(Debug)]
+struct Moved(Cell<Instant>);
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self(Cell::new(Instant::now()))
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        self.0.set(Instant::now());
+    }
+
+    /// What comes of `work`, unless nothing moves for so long.
+    async fn before_idle<T>(
+        &self,
+        idle: Duration,
+        work: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut work = pin!(work);
+        loop {
+            let end = self.0.get() + idle;
+            match timeout_at(end, work.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) if self.0.get() + idle <= Instant::now() => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(_) => {}
+            }
+        }
     }
 }
 
 type Io = TokioIo<Upgraded>;
 
-async fn pass(mut from: ReadHalf<Io>, mut to: WriteHalf<Io>, idle: Duration) {
+async fn pass(
+    mut from: ReadHalf<Io>,
+    mut to: WriteHalf<Io>,
+    idle: Duration,
+    moved: &Moved,
+) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    while let Ok(Ok(count @ 1..)) = timeout(idle, from.read(&mut buffer)).await {
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
+    loop {
+        let count = moved.before_idle(idle, from.read(&mut buffer)).await?;
+        if count == 0 {
+            return to.shutdown().await;
         }
+        moved.now();
+        moved
+            .before_idle(idle, to.write_all(&buffer[..count]))
+            .await?;
+        moved.now();
     }
-    let _ = to.shutdown().await;
 }

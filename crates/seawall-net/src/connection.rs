@@ -66,6 +66,9 @@ struct Shared {
     phase_since_ms: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Since when the client has taken nothing of what there is for it, in ms after `opened_at`, plus
+    /// one; 0 when it takes what it gets.
+    stuck_since_ms: AtomicU64,
     ambiguous: AtomicBool,
     /// Whether to say 408 when the socket is dropped.
     timed_out: AtomicBool,
@@ -91,6 +94,7 @@ impl Connection {
             phase_since_ms: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            stuck_since_ms: AtomicU64::new(0),
             ambiguous: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
         };
@@ -142,14 +146,33 @@ impl Connection {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        let since = u64::try_from(self.shared.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.shared.phase_since_ms.store(since, Relaxed);
+        self.shared.phase_since_ms.store(self.millis(), Relaxed);
         self.shared.phase.store(phase as u8, Relaxed);
     }
 
     pub(crate) fn phase_started_at(&self) -> Instant {
         let since = Duration::from_millis(self.shared.phase_since_ms.load(Relaxed));
         self.shared.opened_at + since
+    }
+
+    /// Takes note of whether the client takes what it gets.
+    pub(crate) fn mark_stuck(&self, is_stuck: bool) {
+        let since = &self.shared.stuck_since_ms;
+        if !is_stuck {
+            since.store(0, Relaxed);
+        } else if since.load(Relaxed) == 0 {
+            since.store(self.millis() + 1, Relaxed);
+        }
+    }
+
+    /// For how long the client has taken nothing of what there is for it.
+    pub(crate) fn stuck_for(&self) -> Option<Duration> {
+        let since = self.shared.stuck_since_ms.load(Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(self.millis().saturating_sub(since)))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.shared.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn mark_ambiguous(&self) {

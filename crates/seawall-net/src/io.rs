@@ -39,6 +39,14 @@ impl ServerIo {
         }
     }
 
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.connection.mark_stuck(written.is_pending());
+        if let Poll::Ready(Ok(count)) = written {
+            self.connection.add_bytes_out(count);
+        }
+        written
+    }
+
     fn received(&mut self, bytes: &[u8]) {
         self.connection.add_bytes_in(bytes.len());
         match self.connection.phase() {
@@ -91,13 +99,15 @@ impl AsyncWrite for ServerIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
-        this.connection.add_bytes_out(written);
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.wrote(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.connection.mark_stuck(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -110,9 +120,8 @@ impl AsyncWrite for ServerIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
-        this.connection.add_bytes_out(written);
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

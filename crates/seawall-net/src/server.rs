@@ -44,7 +44,8 @@ pub struct ServeLimits {
     pub connections_max: usize,
     /// Time for a whole request head, from its first byte.
     pub header_timeout: Duration,
-    /// Time a connection may stay open between requests.
+    /// Time a connection may stay open between requests, and while the client takes nothing of an
+    /// answer.
     pub idle_timeout: Duration,
     /// Fields in a request head.
     pub headers_max: usize,
@@ -328,6 +329,12 @@ fn is_overdue(
     limits: &ServeLimits,
 ) -> bool {
     while timer.as_mut().poll(context).is_ready() {
+        if connection
+            .stuck_for()
+            .is_some_and(|stuck| stuck >= limits.idle_timeout)
+        {
+            return true;
+        }
         match overdue(
             connection.phase(),
             connection.phase_started_at(),

@@ -1,14 +1,17 @@
 //! The parameters of a request: those of its query, and those of a form.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 /// The most parameters of one request.
 const COUNT_LIMIT: usize = 1_000;
+
+const CUT_OFF: &str = "The form did not arrive in full.";
 
 /// Parameters by name; of several with one name the first counts, as in a servlet.
 pub(crate) type Params = BTreeMap<String, String>;
@@ -22,7 +25,7 @@ pub(crate) fn add(params: &mut Params, encoded: &[u8]) {
     }
 }
 
-/// Reads a form's body.
+/// Reads a form's body, whose parts may be `patience` apart.
 ///
 /// # Errors
 /// The status to answer with, and why.
@@ -30,6 +33,7 @@ pub(crate) async fn read_form(
     headers: &HeaderMap,
     body: Incoming,
     limit: usize,
+    patience: Duration,
 ) -> Result<Bytes, (StatusCode, &'static str)> {
     let content_type = headers
         .get(CONTENT_TYPE)
@@ -43,12 +47,24 @@ pub(crate) async fn read_form(
         let sentence = "Pages take forms of type application/x-www-form-urlencoded.";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large."))
+    let mut body = Limited::new(body, limit);
+    let mut form = BytesMut::new();
+    loop {
+        let Ok(frame) = timeout(patience, body.frame()).await else {
+            return Err((StatusCode::REQUEST_TIMEOUT, CUT_OFF));
+        };
+        match frame {
+            None => return Ok(form.freeze()),
+            Some(Ok(frame)) => {
+                if let Ok(part) = frame.into_data() {
+                    form.extend_from_slice(&part);
+                }
+            }
+            Some(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large."));
+            }
+            Some(Err(_)) => return Err((StatusCode::BAD_REQUEST, CUT_OFF)),
         }
-        Err(_) => Err((StatusCode::BAD_REQUEST, "The form did not arrive in full.")),
     }
 }
 

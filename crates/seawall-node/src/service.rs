@@ -118,7 +118,8 @@ impl Server {
             parts.uri.query().unwrap_or_default().as_bytes(),
         );
         if parts.method == Method::POST {
-            let form = params::read_form(&parts.headers, body, self.config.form_limit).await?;
+            let (limit, patience) = (self.config.form_limit, self.config.limits.idle_timeout);
+            let form = params::read_form(&parts.headers, body, limit, patience).await?;
             params::add(&mut params, &form);
         }
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());

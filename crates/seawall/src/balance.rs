@@ -27,6 +27,9 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
         ..settings.balancer
     };
     args.front.apply(&mut config);
+    // A client's connection, and the one to a server that its request takes.
+    let most = config.limits.connections_max;
+    config.limits.connections_max = open_files::connections(most, workers, 2);
     let wanted = config.listen;
     let inherited = service::inherited()?;
     let shutdown = Shutdown::new();

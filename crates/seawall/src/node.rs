@@ -1,6 +1,6 @@
 //! `seawall node`: one application node.
 
-use seawall_net::{Shutdown, Signal, Signals};
+use seawall_net::{ServeLimits, Shutdown, Signal, Signals};
 use seawall_node::{Node, NodeConfig};
 use seawall_session::SessionSettings;
 
@@ -24,8 +24,11 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     end_on_signals(&leave, &end)?;
     let workers = args.workers.unwrap_or_else(cores);
     let pulse = service::pulse(workers);
+    let mut limits = ServeLimits::default();
+    limits.connections_max = open_files::connections(limits.connections_max, workers, 1);
     let node = Node::bind(NodeConfig {
         workers,
+        limits,
         pulse: pulse.clone(),
         socket: args.socket.clone(),
         linger,

@@ -30,6 +30,8 @@ pub(crate) enum Behaviour {
     Stalls,
     /// Switches to a protocol in which it sends back what it gets.
     Switches,
+    /// Switches to a protocol in which it sends a byte now and then.
+    Ticks,
 }
 
 pub(crate) struct Upstream {
@@ -163,6 +165,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             Behaviour::Closes | Behaviour::Hangs | Behaviour::Stalls => return Ok(()),
             Behaviour::Says(answer) => return writer.write_all(answer.as_bytes()),
             Behaviour::Switches => return switch(reader, writer),
+            Behaviour::Ticks => return tick(writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
             Behaviour::AnswersEarly | Behaviour::Echoes => {}
         }
@@ -188,9 +191,18 @@ fn hang(shared: &Shared, behaviour: Behaviour) {
     }
 }
 
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+fn tick(mut writer: TcpStream) -> std::io::Result<()> {
+    writer.write_all(SWITCHING)?;
+    loop {
+        writer.write_all(b".")?;
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 fn switch(mut reader: BufReader<TcpStream>, mut writer: TcpStream) -> std::io::Result<()> {
-    writer.write_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
-    )?;
+    writer.write_all(SWITCHING)?;
     std::io::copy(&mut reader, &mut writer).map(drop)
 }

@@ -2,7 +2,9 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
+    thread,
+    time::{Duration, Instant},
 };
 
 use seawall_balancer::StickyMode;
@@ -46,4 +48,38 @@ fn bytes_pass_both_ways_after_a_switch() {
         client.read_exact(&mut answer).unwrap();
         assert_eq!(answer, message.as_bytes());
     }
+}
+
+#[test]
+fn who_has_said_all_gets_the_rest_of_the_answer() {
+    let one = Upstream::start("one", Behaviour::Switches);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let mut client = open(&balancer);
+    let mut writing = client.try_clone().unwrap();
+    let sent = thread::spawn(move || {
+        writing.write_all(&vec![b'x'; 2_000_000]).unwrap();
+        writing.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    sent.join().unwrap();
+    assert_eq!(answer.len(), 2_000_000);
+}
+
+#[test]
+fn a_tunnel_is_idle_when_nothing_moves_either_way() {
+    const IDLE: Duration = Duration::from_millis(500);
+    let one = Upstream::start("one", Behaviour::Ticks);
+    let balancer = Running::unchecked(&[&one], StickyMode::Route, |config| {
+        config.timeouts.tunnel = IDLE;
+    });
+    balancer.until_state("UP", 1);
+    let mut client = open(&balancer);
+    let started = Instant::now();
+    while started.elapsed() < IDLE * 3 {
+        client.read_exact(&mut [0]).unwrap();
+    }
+    one.behave(Behaviour::Switches);
+    let mut silent = open(&balancer);
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed");
 }

@@ -1,4 +1,4 @@
-//! Clients that send slowly, or not what they announced.
+//! Clients that send slowly, or not what they announced, and such as take nothing.
 
 use std::{
     io::{Read, Write},
@@ -99,4 +99,16 @@ fn a_server_that_hangs_in_its_answer_is_left_for_another() {
     assert!(body.starts_with("two\n"), "{body}");
     assert!(started.elapsed() < Duration::from_secs(5), "it waited");
     one.behave(Behaviour::Echoes);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_left() {
+    const SIZE: usize = 30_000_000;
+    let body = "x".repeat(SIZE);
+    let says = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{body}");
+    let (_one, balancer) = one(Behaviour::Says(says.leak()));
+    let mut client = send(&balancer, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    // It is closed in this time, or gets everything afterwards.
+    thread::sleep(CLIENT * 5);
+    assert!(answer(&mut client).len() < SIZE);
 }

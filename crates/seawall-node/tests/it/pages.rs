@@ -1,5 +1,7 @@
 //! Pages: sessions, parameters, errors.
 
+use std::time::Duration;
+
 use crate::support::{TestNode, body, header, status};
 
 const COUNT: &str = "{{ session.increment(\"count\") }}";
@@ -92,6 +94,17 @@ fn the_clients_address_comes_from_a_trusted_proxy_only() {
         config.trusted_proxies = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
     });
     assert_eq!(visit(&distrusting), "127.0.0.1");
+}
+
+#[test]
+fn a_form_that_does_not_come_is_not_waited_for() {
+    let page = [("shop/p.html.j2", "")];
+    let node = TestNode::start_with(&page, |config| {
+        config.limits.idle_timeout = Duration::from_millis(300);
+    });
+    let head = "POST /shop/p.html HTTP/1.1\r\nContent-Length: 100";
+    let answer = node.send(head, "a=1");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[test]

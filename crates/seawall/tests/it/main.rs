@@ -9,6 +9,7 @@ mod draining;
 mod failover;
 mod front;
 mod health;
+mod idle_clients;
 mod install;
 mod machines;
 mod outage;

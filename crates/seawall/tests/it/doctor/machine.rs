@@ -26,18 +26,18 @@ fn a_process_that_has_hardly_any_files_left_is_diagnosed() {
     let config = site.path("seawall.toml");
     let mut limited = Command::new("sh");
     limited
-        .args(["-c", "ulimit -n 100 && exec \"$@\"", "sh"])
+        .args(["-c", "ulimit -n 200 && exec \"$@\"", "sh"])
         .arg(env!("CARGO_BIN_EXE_seawall"))
-        .args(["node", "--name", "node2", "--config"])
+        .args(["node", "--name", "node2", "--workers", "1", "--config"])
         .arg(&config);
     let _limited = Service::start(&mut limited, &site.path("node2.log"));
     until("the node answers", || get(site.ports[1], "/", ""));
     site.until_all_are_up();
     assert_found(&site, &[], &[]);
     let connect = |_| TcpStream::connect(("127.0.0.1", site.ports[1])).unwrap();
-    let held: Vec<_> = (0..60).map(connect).collect();
+    let held: Vec<_> = (0..143).map(connect).collect();
     let found = assert_found(&site, &[], &["files-limit"]);
-    assert!(found[0].seen.contains("may have 100"), "{found:?}");
+    assert!(found[0].seen.contains("may have 200"), "{found:?}");
     assert!(found[0].mend.contains("seawall-node@node2"), "{found:?}");
     drop(held);
 }
