@@ -52,7 +52,13 @@ fn row(rows: &mut String, server: &Server) {
         "<tr><td>{} <small>{}</small></td><td><span class=\"state {class}\">{state}</span></td>\
          <td>{} s</td><td>{}</td><td>{}</td><td>{}</td>",
         server.config.name,
-        server.config.address,
+        // A socket's path may hold anything.
+        server
+            .config
+            .address
+            .to_string()
+            .replace('&', "&amp;")
+            .replace('<', "&lt;"),
         server.unchanged_for().as_secs(),
         server.config.weight,
         server.in_flight.load(Relaxed),
