@@ -2,18 +2,16 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -21,6 +19,7 @@ use crate::{
     balancer::Shared,
     body::{RequestBody, ResponseBody},
     config::StickyMode,
+    failure::{self, Failure, Losses},
     headers,
     in_flight::{self, InFlight},
     internal,
@@ -30,38 +29,26 @@ use crate::{
     server::{Server, count},
     sticky, tunnel,
     upload::{Turn, Upload},
+    wait::Patience,
 };
 
 /// Answers up to this size are taken in whole before the client gets them, when the request can be
 /// sent again: so a server that dies in the middle of one is not seen.
 const BUFFERED_BYTES: u64 = 64 * 1024;
 
-/// So many servers may lose a request: one that ends the process it meets must not end all of them.
-const LOSSES_MAX: u32 = 3;
-
 /// One worker's side of the balancer.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     pool: Pool,
     picker: RefCell<Picker>,
-}
-
-/// Why a try at one server gave no answer.
-enum Failure {
-    /// It did not take the request: nothing can have happened.
-    NotSent(Box<Outgoing>),
-    /// It may have taken the request. Hung servers are told apart for the counters.
-    Lost { hung: bool },
-    /// The client did not send what it announced.
-    Client(StatusCode),
-    /// This process may not open another connection, to whichever server.
-    Own(std::io::Error),
+    patience: Patience,
 }
 
 /// A request that is about to be sent.
-struct Outgoing {
-    parts: Parts,
-    body: RequestBody,
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) parts: Parts,
+    pub(crate) body: RequestBody,
 }
 
 impl Outgoing {
@@ -83,6 +70,7 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let pool = Pool::new(shared.servers.len());
         Self {
+            patience: Patience::of(&shared.config),
             shared,
             pool,
             picker: RefCell::default(),
@@ -215,7 +203,7 @@ impl Worker {
                     next = Some(outgoing);
                 }
                 // Nothing that the server is to blame for.
-                Err(Failure::Client(status)) => return Err(not_sent_in_full(status)),
+                Err(Failure::Client(status)) => return Err(failure::not_sent_in_full(status)),
                 Err(Failure::Own(error)) => {
                     tracing::error!(%error, "no connection; raise the limit on open files");
                     return Err(losses.answer());
@@ -223,10 +211,8 @@ impl Worker {
                 Err(Failure::Lost { hung }) => {
                     count(&server.counters.response_errors);
                     server.suspect();
-                    losses.count += 1;
-                    losses.hung |= hung;
-                    let again = head.as_ref().filter(|_| losses.count < LOSSES_MAX);
-                    next = again.map(Outgoing::again);
+                    let may_go_on = losses.add(hung);
+                    next = head.as_ref().filter(|_| may_go_on).map(Outgoing::again);
                 }
             }
             count(&server.counters.retries);
@@ -349,11 +335,12 @@ impl Worker {
         let Upstream { sender, timer } = upstream;
         let answer = pin!(sender.try_send_request(request));
         let answered = self
+            .patience
             .wait(server, timer.as_mut(), answer, &upload, repeatable)
             .await?;
         answered.map_err(|error| match upload.turn() {
             (Turn::Broken, _) => Failure::Client(StatusCode::BAD_REQUEST),
-            _ => failure(error),
+            _ => Failure::of(error),
         })
     }
 
@@ -367,60 +354,12 @@ impl Worker {
         let limit = usize::try_from(BUFFERED_BYTES).unwrap_or(usize::MAX);
         let whole = pin!(Limited::new(body, limit).collect());
         let whole = self
+            .patience
             .wait(server, timer, whole, &Upload::done(), true)
             .await?;
         whole
             .map(http_body_util::Collected::to_bytes)
             .map_err(|_| Failure::Lost { hung: false })
-    }
-
-    /// Waits for something of a server's. One that is hung is left before its time is up, if the
-    /// request is `repeatable`; and its time does not run while a client sends.
-    async fn wait<F: Future>(
-        &self,
-        server: &Server,
-        mut timer: Pin<&mut Sleep>,
-        mut future: Pin<&mut F>,
-        upload: &Upload,
-        repeatable: bool,
-    ) -> Result<F::Output, Failure> {
-        let hung = self.shared.config.timeouts.hung;
-        loop {
-            let now = Instant::now();
-            let deadline = self.deadline(upload);
-            // Half-way the server is asked for a sign of life, so that one which lives has given
-            // one when the time is up.
-            let half = (now + hung / 2).min(deadline);
-            if let Some(output) = until(timer.as_mut(), half, future.as_mut()).await {
-                return Ok(output);
-            }
-            server.check_now.notify_one();
-            let end = if repeatable {
-                (half + hung / 2).min(deadline)
-            } else {
-                deadline
-            };
-            if let Some(output) = until(timer.as_mut(), end, future.as_mut()).await {
-                return Ok(output);
-            }
-            // A slow page on a server that answers others is waited for.
-            let is_silent = repeatable && !server.answered_since(now.into_std());
-            if is_silent || Instant::now() >= self.deadline(upload) {
-                return Err(match upload.turn() {
-                    (Turn::Client, _) => Failure::Client(StatusCode::REQUEST_TIMEOUT),
-                    _ => Failure::Lost { hung: true },
-                });
-            }
-        }
-    }
-
-    /// How long whoever's turn it is may take.
-    fn deadline(&self, upload: &Upload) -> Instant {
-        let config = &self.shared.config;
-        match upload.turn() {
-            (Turn::Client, since) => since + config.limits.idle_timeout,
-            (Turn::Server | Turn::Broken, since) => since + config.timeouts.server,
-        }
     }
 
     /// What the client gets: without what is for one connection only, with its server's name.
@@ -463,64 +402,6 @@ impl Worker {
     }
 }
 
-/// What comes of `future` before `end`, as `timer` tells it.
-async fn until<F: Future>(
-    mut timer: Pin<&mut Sleep>,
-    end: Instant,
-    mut future: Pin<&mut F>,
-) -> Option<F::Output> {
-    timer.as_mut().reset(end);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
-    })
-    .await
-}
-
-/// Whether the server can have taken the request.
-fn failure(mut error: TrySendError<Request<RequestBody>>) -> Failure {
-    match error.take_message() {
-        Some(request) => {
-            let (parts, body) = request.into_parts();
-            Failure::NotSent(Box::new(Outgoing { parts, body }))
-        }
-        None => Failure::Lost { hung: false },
-    }
-}
-
 fn content_length(headers: &http::HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn not_sent_in_full(status: StatusCode) -> Response<ResponseBody> {
-    let sentence = "The request did not arrive in full.";
-    respond::problem(status, sentence)
-}
-
-/// The servers that may have taken the request and did not answer it.
-#[derive(Debug, Default)]
-struct Losses {
-    count: u32,
-    hung: bool,
-}
-
-impl Losses {
-    /// What the client gets when no server is left to try, or the request must not be sent again.
-    fn answer(&self) -> Response<ResponseBody> {
-        let (status, sentence) = match self {
-            Self { hung: true, .. } => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "The server did not answer in time.",
-            ),
-            Self { count: 0, .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "No server is available at the moment. Please try again shortly.",
-            ),
-            _ => (
-                StatusCode::BAD_GATEWAY,
-                "The server broke off. Whether it did what was asked is not known.",
-            ),
-        };
-        respond::problem(status, sentence)
-    }
 }

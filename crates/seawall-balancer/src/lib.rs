@@ -12,6 +12,7 @@ mod balancer;
 mod body;
 mod check;
 mod config;
+mod failure;
 mod forward;
 mod headers;
 mod health;
@@ -28,6 +29,7 @@ mod stats;
 mod sticky;
 mod tunnel;
 mod upload;
+mod wait;
 
 pub use access_log::AccessLog;
 pub use balancer::{Balancer, BalancerError, Inherited};
