@@ -249,7 +249,7 @@ impl Cached {
 
 /// A rotation of the id under way. Dropping it lets commits of the session go on.
 pub(crate) struct Rotation {
-    cached: Arc<Cached>,
+    pub(crate) cached: Arc<Cached>,
     /// The session as it is to be renamed.
     pub(crate) record: Arc<SessionRecord>,
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord, notices};
 
 use crate::{
-    cached::Cached,
+    cached::{Cached, Rotation},
+    draft::{Draft, Intent},
     error::SessionError,
     events::SessionEvent,
     id::SessionId,
-    manager::{Found, SessionManager},
+    manager::{Fate, Found, SessionManager},
+    outage::Worked,
 };
 
 impl SessionManager {
@@ -45,33 +47,42 @@ impl SessionManager {
         Ok(())
     }
 
-    /// Gives a session a new id in one atomic step (P8). `None` when the session has ended.
-    pub(crate) async fn rotate_id(
+    /// Does `work` on a session and gives it a new id, in one atomic step (P8). `None` when the session
+    /// has ended.
+    pub(crate) async fn rotate_id<R>(
         &self,
         found: Found,
-    ) -> Result<Option<Arc<Cached>>, SessionError> {
+        id: &SessionId,
+        work: &mut impl FnMut(&mut Draft<'_>) -> R,
+    ) -> Result<Option<Worked<R>>, SessionError> {
         let mut found = found;
         for _ in 0..self.settings().attempt_limit {
             let Some((_, _, cached)) = self.work(found.clone(), &mut |_| ()).await? else {
-                return Ok(None);
+                // Its new id may be this one already: an earlier try whose answer was lost.
+                let Some((cached, trust)) = self.look_up(id).await? else {
+                    return Ok(None);
+                };
+                (found.cached, found.trust) = (cached, trust);
+                return self.work(found, work).await;
             };
-            found = Found {
-                cached: cached.clone(),
-                ..found
-            };
-            let Some(rotation) = cached.begin_rotation() else {
+            found.cached = cached;
+            if found.cached.id == *id {
+                return self.work(found, work).await;
+            }
+            let Some(rotation) = found.cached.begin_rotation() else {
                 continue;
             };
-            let renaming = self.rename(&cached.key, &rotation.record, SessionId::generate());
+            let (value, record) = self.worked_on(&found, &rotation.record, work);
+            let renaming = self.rename(&found.cached.key, &record, id.clone());
             match renaming.await? {
                 (CommitOutcome::Done, successor) => {
-                    self.moved(&cached, successor.clone());
-                    return Ok(Some(successor));
+                    self.moved(&rotation, successor.clone());
+                    return Ok(Some((value, Fate::Kept, successor)));
                 }
                 // It has ended, or another node has renewed its id: looking again tells.
                 (CommitOutcome::Missing, _) => {
-                    cached.end(None);
-                    self.forget(&cached);
+                    found.cached.end(None);
+                    self.forget(&found.cached);
                 }
                 // Another node wrote in between: look again.
                 _ => {}
@@ -82,11 +93,34 @@ impl SessionManager {
         })
     }
 
+    /// What `work` makes of a session that is committed like this.
+    fn worked_on<R>(
+        &self,
+        found: &Found,
+        committed: &Arc<SessionRecord>,
+        work: &mut impl FnMut(&mut Draft<'_>) -> R,
+    ) -> (R, Arc<SessionRecord>) {
+        let limits = &self.settings().limits;
+        let last_access = found.cached.lock().last_access();
+        let mut draft =
+            Draft::existing(&found.cached.id, self.part(committed), limits).used_at(last_access);
+        let value = work(&mut draft);
+        let record = match draft.intent() {
+            Intent::Commit => self.written(found, committed, draft),
+            Intent::Invalidate | Intent::Keep => committed.clone(),
+        };
+        (value, record)
+    }
+
     /// The store has the session under its new id; so has this node from now on.
-    pub(crate) fn moved(&self, cached: &Arc<Cached>, successor: Arc<Cached>) {
+    pub(crate) fn moved(&self, rotation: &Rotation, successor: Arc<Cached>) {
+        let cached = &rotation.cached;
         // Before anybody can commit under the new id: events come in order.
         let from = &cached.key;
         self.tell(&successor.key, &SessionEvent::Rotated { from });
+        let record = successor.lock().tip().clone();
+        let listeners = &self.inner.shared.listeners;
+        listeners.tell_commit(&successor.key, Some(&rotation.record), &record);
         self.inner.counters.rotated.increment();
         self.inner.cache.insert(&successor);
         cached.end(Some(successor));

@@ -9,8 +9,8 @@ use std::{
 };
 
 use http::{
-    Request, Response,
-    header::{SET_COOKIE, USER_AGENT},
+    HeaderValue, Request, Response, StatusCode,
+    header::{RETRY_AFTER, SET_COOKIE, USER_AGENT},
 };
 use seawall_store::Device;
 use tokio::sync::OnceCell;
@@ -29,7 +29,8 @@ use crate::{
 ///
 /// The session is loaded when a handler first asks for it, so requests that need none cost the
 /// store nothing. Changes are committed after the handler and before the response (P1); when the
-/// store does not take them, the client gets the error instead of the response.
+/// store does not take them, or did not when the handler committed them itself, the client gets the
+/// error instead of the response; unless that tells of a failure anyway.
 #[derive(Debug, Clone)]
 pub struct SessionLayer {
     manager: SessionManager,
@@ -124,7 +125,7 @@ where
             };
             let cookie = match session.finish().await {
                 Ok(cookie) => cookie,
-                Err(error) => return Ok(failed(&error)),
+                Err(error) => return Ok(withheld(response, &error)),
             };
             let headers = response.headers_mut();
             if let Some(cookie) = cookie {
@@ -152,15 +153,20 @@ fn device_of<B>(manager: &SessionManager, request: &Request<B>) -> Option<Arc<De
     )))
 }
 
-/// The response in place of one whose session could not be committed.
-fn failed<R: Default>(error: &SessionError) -> Response<R> {
+/// What the client gets when its session could not be committed: the error in place of the response,
+/// unless that says already that the request failed.
+fn withheld<R: Default>(response: Response<R>, error: &SessionError) -> Response<R> {
+    let status = error.status();
+    if response.status().is_server_error() || response.status() == status {
+        error.log("session not committed");
+        return response;
+    }
     error.log("session not committed; the response is withheld");
     let mut response = Response::new(R::default());
-    *response.status_mut() = error.status();
-    if error.status() == http::StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(http::header::RETRY_AFTER, http::HeaderValue::from(1));
+    *response.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let soon = HeaderValue::from(1);
+        response.headers_mut().insert(RETRY_AFTER, soon);
     }
     response
 }

@@ -25,6 +25,7 @@ mod layer;
 pub mod limits;
 mod manager;
 mod outage;
+mod pending;
 mod principals;
 mod renewal;
 mod session;

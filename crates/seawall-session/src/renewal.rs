@@ -68,7 +68,7 @@ impl SessionManager {
         let renaming = self.rename(&cached.key, &rotation.record, id.clone());
         match renaming.await? {
             (CommitOutcome::Done, successor) => {
-                self.moved(cached, successor);
+                self.moved(&rotation, successor);
                 Ok(Some(id))
             }
             // Another node did something to the session. If it was the same, the client gets the

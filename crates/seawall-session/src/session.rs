@@ -18,6 +18,7 @@ use crate::{
     id::SessionId,
     limits::check_principal,
     manager::{Fate, Found, SessionManager, Trust},
+    pending::{Pending, Work},
     watch::Watch,
 };
 
@@ -26,6 +27,9 @@ use crate::{
 /// It was loaded, and checked against the store, when the request first asked for it. `set` and
 /// `remove` are collected and committed before the response leaves (P1); [`update`](Self::update)
 /// is committed at once. A client without a session gets one when something is first stored.
+///
+/// Nothing that was asked for is lost when the store does not take it, or when the future is dropped
+/// before it answers: the next call tries again, and no response leaves that would be wrong about it.
 ///
 /// ```no_run
 /// # use seawall_session::{Session, SessionError};
@@ -48,7 +52,7 @@ struct Inner {
     view: Arc<SessionRecord>,
     /// When the session was used before this request.
     last_access: Timestamp,
-    changes: ChangeSet,
+    pending: Pending,
     cookie: Option<HeaderValue>,
     /// Once somebody has waited for the end of the session.
     watch: Option<Watch>,
@@ -74,7 +78,7 @@ impl Session {
             device: device.cloned(),
             last_access: view.last_access,
             view: Arc::new(view),
-            changes: ChangeSet::new(),
+            pending: Pending::default(),
             cookie: None,
             watch: None,
             is_unverified: false,
@@ -197,6 +201,9 @@ impl Session {
     /// `f` is called again when another node wrote in between; it must be pure. The answer is the
     /// value that was committed.
     ///
+    /// When it fails, the changes so far are kept and what `f` made is not. It may have taken effect
+    /// all the same when the store did not answer, or when the future was dropped before it did.
+    ///
     /// # Errors
     /// [`SessionError::Value`] when the stored value has another type or cannot be read (unlike
     /// [`get`](Self::get): what `f` would make of nothing must not take its place unasked),
@@ -222,7 +229,7 @@ impl Session {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn save(&self) -> Result<(), SessionError> {
-        if self.lock().changes.is_empty() {
+        if self.lock().pending.is_empty() {
             return Ok(());
         }
         self.commit(|_| ()).await
@@ -231,22 +238,15 @@ impl Session {
     /// Ends the session. Once this answers no node accepts its id, and no late write of another
     /// request brings it back (P4). Storing something afterwards begins a new session.
     ///
+    /// After an error, or when the future is dropped before it answers, this request sees no session
+    /// any more, and whatever it does next tries again to end it first.
+    ///
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn invalidate(&self) -> Result<(), SessionError> {
-        let found = {
-            let mut inner = self.lock();
-            inner.changes = ChangeSet::new();
-            inner.view = Arc::new(self.manager.blank_record());
-            inner.last_access = inner.view.last_access;
-            inner.found.take()
-        };
-        if let Some(found) = found {
-            self.manager.invalidate(&found.cached).await?;
-            let mut inner = self.lock();
-            inner.cookie = Some(self.manager.settings().cookie.expire());
-        }
-        Ok(())
+        self.lock().leave(self.manager.blank_record());
+        let ended = self.end().await;
+        self.tried(ended)
     }
 
     /// Completes when the session has ended, on whatever node: it was invalidated, revoked, or it
@@ -277,14 +277,14 @@ impl Session {
     /// }
     /// ```
     pub async fn ended(&self) {
-        let watch = {
-            let mut inner = self.lock();
-            if let Some(found) = &inner.found {
-                let cached = found.cached.clone();
-                inner.watch = Some(self.manager.watch_cached(&cached, inner.watch.take()));
-            }
-            inner.watch.clone()
+        let (found, mut watch) = {
+            let inner = self.lock();
+            (inner.found.clone(), inner.watch.clone())
         };
+        if let Some(found) = found {
+            watch = Some(self.manager.watch_cached(&found.cached, watch));
+            self.lock().watch.clone_from(&watch);
+        }
         if let Some(watch) = watch {
             watch.ended().await;
         }
@@ -296,56 +296,75 @@ impl Session {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn rotate_id(&self) -> Result<(), SessionError> {
-        self.save().await?;
-        let Some(found) = self.lock().found.clone() else {
-            return Ok(());
-        };
-        let rotated = self
-            .manager
-            .rotate_id(found)
-            .await?
-            .ok_or(SessionError::Ended)?;
-        self.lock().keep(&self.manager, rotated);
-        Ok(())
+        self.lock().pending.want_new_id();
+        self.save().await
     }
 
     /// Does `work` on top of the changes so far, commits both, and shows the result.
-    async fn commit<R>(
+    async fn commit<R>(&self, work: impl FnMut(&mut Draft<'_>) -> R) -> Result<R, SessionError> {
+        let committed = self.try_to_commit(work).await;
+        self.tried(committed)
+    }
+
+    async fn try_to_commit<R>(
         &self,
         mut work: impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<R, SessionError> {
-        let (found, device, changes) = {
-            let mut inner = self.lock();
-            let changes = std::mem::take(&mut inner.changes);
-            (inner.found.clone(), inner.device.clone(), changes)
-        };
-        let mut view = None;
-        let mut apply = |draft: &mut Draft<'_>| {
-            draft.apply(&changes);
+        self.end().await?;
+        // Done while the node's copy is locked; so nobody who holds `inner` may lock a copy.
+        let mut work = |draft: &mut Draft<'_>| {
+            let begun = self.lock().pending.apply(draft);
             let result = work(draft);
-            view = Some(draft.record().clone());
-            result
+            (result, begun.seen(draft.record()))
         };
-        let (result, cached) = match found {
-            Some(found) => {
-                let worked = self.manager.work(found, &mut apply).await?;
-                let (result, _, cached) = worked.ok_or(SessionError::Ended)?;
-                (result, Some(cached))
-            }
-            None => self.manager.create(&mut apply, device.as_ref()).await?,
+        loop {
+            let (found, new_id, device) = self.lock().begin();
+            let Some(found) = found else {
+                let creating = self.manager.create(&mut work, device.as_ref());
+                let ((result, done), created) = creating.await?;
+                match created {
+                    Some(created) if !self.lock().adopt(&self.manager, done, &created) => {
+                        // Another clone was quicker; nobody has seen this one's id.
+                        self.manager.invalidate(&created).await?;
+                        continue;
+                    }
+                    _ => return Ok(result),
+                }
+            };
+            let worked = match new_id {
+                Some(id) => self.manager.rotate_id(found, &id, &mut work).await?,
+                None => self.manager.work(found, &mut work).await?,
+            };
+            let ((result, done), _, cached) = worked.ok_or(SessionError::Ended)?;
+            self.lock().committed(&self.manager, done, cached);
+            return Ok(result);
+        }
+    }
+
+    /// Ends the session that was left, if the store has not acknowledged that yet.
+    async fn end(&self) -> Result<(), SessionError> {
+        let Some(left) = self.lock().pending.left() else {
+            return Ok(());
         };
+        self.manager.invalidate(&left).await?;
         let mut inner = self.lock();
-        if let Some(view) = view {
-            inner.view = view;
+        if inner.pending.ended(&left) {
+            inner.cookie = Some(self.manager.settings().cookie.expire());
         }
-        if let Some(cached) = cached {
-            inner.keep(&self.manager, cached);
-        }
-        Ok(result)
+        Ok(())
+    }
+
+    fn tried<R>(&self, result: Result<R, SessionError>) -> Result<R, SessionError> {
+        self.lock().pending.note(result.as_ref().err());
+        result
     }
 
     /// Commits what is left and says which cookie the response must carry.
+    ///
+    /// What failed is not tried again here: the client has waited long enough.
     pub(crate) async fn finish(&self) -> Result<Option<HeaderValue>, SessionError> {
+        let failure = self.lock().pending.failure();
+        failure.map_or(Ok(()), Err)?;
         self.save().await?;
         let cached = self.lock().found.as_ref().map(|found| found.cached.clone());
         if let Some(cached) = cached
@@ -398,11 +417,45 @@ impl Inner {
         });
     }
 
+    /// What a commit begins with: the session, the id that it is to get, and who the client is.
+    fn begin(&self) -> (Option<Found>, Option<SessionId>, Option<Arc<Device>>) {
+        let new_id = self.pending.new_id();
+        (self.found.clone(), new_id, self.device.clone())
+    }
+
+    /// Takes note that `work` is committed.
+    fn committed(&mut self, manager: &SessionManager, work: Work, cached: Arc<Cached>) {
+        if self.pending.committed(&work, &cached.id) {
+            self.view = work.view;
+            self.pending.show(Arc::make_mut(&mut self.view));
+            self.keep(manager, cached);
+        }
+    }
+
+    /// Goes on with a session that was just created for `work`. False when there is another one
+    /// meanwhile, or this one is not to be any more.
+    fn adopt(&mut self, manager: &SessionManager, work: Work, created: &Arc<Cached>) -> bool {
+        let is_wanted = self.found.is_none() && !self.pending.is_overtaken(&work);
+        if is_wanted {
+            self.pending.has_new_id();
+            self.committed(manager, work, created.clone());
+        }
+        is_wanted
+    }
+
+    /// Leaves the session, which is to end.
+    fn leave(&mut self, blank: SessionRecord) {
+        let left = self.found.take().map(|found| found.cached);
+        self.pending.leave(left);
+        self.last_access = blank.last_access;
+        self.view = Arc::new(blank);
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut ChangeSet)) {
         let mut one = ChangeSet::new();
         change(&mut one);
         one.apply(Arc::make_mut(&mut self.view));
-        self.changes.append(one);
+        self.pending.append(one);
     }
 }
 

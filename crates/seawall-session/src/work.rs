@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_store::{ReadOutcome, Version};
+use seawall_store::{ReadOutcome, SessionRecord, Version};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -94,8 +94,7 @@ impl SessionManager {
             let next = match draft.intent() {
                 Intent::Invalidate => Next::Invalidate,
                 Intent::Commit => {
-                    let record = self.whole(&state.tip().attributes, draft.into_record());
-                    let record = self.accessed(record, now, found.device.as_ref());
+                    let record = self.written(found, state.tip(), draft);
                     let memory = memory_of(&record);
                     Next::Commit(cached.change(&mut state, record), memory)
                 }
@@ -111,6 +110,17 @@ impl SessionManager {
             (value, next)
         };
         self.finish(found, value, next).await
+    }
+
+    /// The session after this access, which changed `before` into what the draft holds.
+    pub(crate) fn written(
+        &self,
+        found: &Found,
+        before: &SessionRecord,
+        draft: Draft<'_>,
+    ) -> Arc<SessionRecord> {
+        let record = self.whole(&before.attributes, draft.into_record());
+        self.accessed(record, self.now(), found.device.as_ref())
     }
 
     async fn finish<R>(

@@ -56,6 +56,17 @@ impl ChangeSet {
         self.changes.append(&mut later.changes);
     }
 
+    /// How many changes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Leaves out the first `count` changes.
+    pub fn forget_first(&mut self, count: usize) {
+        self.changes.drain(..count.min(self.changes.len()));
+    }
+
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -116,6 +127,19 @@ mod tests {
         left.apply(&mut other);
         assert_eq!(one, other);
         assert_eq!(one.attributes.len(), 2);
+    }
+
+    #[test]
+    fn what_was_first_is_left_out() {
+        let mut changes = ChangeSet::new();
+        changes.set("a", Value::from(1));
+        changes.set("b", Value::from(2));
+        changes.forget_first(1);
+        let mut record = empty();
+        changes.apply(&mut record);
+        assert_eq!((changes.len(), record.attributes.len()), (1, 1));
+        changes.forget_first(2);
+        assert!(changes.is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod outage;
 mod principals;
 mod promises;
 mod renewal;
+mod retries;
 mod shared;
 mod simulation;
 mod support;
