@@ -18,15 +18,17 @@ impl SessionManager {
     /// Ends a session on every node. Once this answers, no node accepts its id (P4), or the new id
     /// that it was given meanwhile.
     pub(crate) async fn invalidate(&self, cached: &Arc<Cached>) -> Result<(), SessionError> {
-        self.delete(cached.deletion(), Some(cached.clone())).await
+        let deleting = self.delete(cached.deletion(), Some(cached.clone()));
+        deleting.await.map(drop)
     }
 
     /// Deletes a session, tells the listeners, and ends this node's copies of it, if it has any.
+    /// False when it had ended already.
     pub(crate) async fn delete(
         &self,
         deletion: Commit,
         cached: Option<Arc<Cached>>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<bool, SessionError> {
         let key = deletion.key().clone();
         let changed = notices::changed_by(std::slice::from_ref(&deletion));
         let shared = &self.inner.shared;
@@ -44,7 +46,7 @@ impl SessionManager {
             next = ended.end(None);
             self.forget(&ended);
         }
-        Ok(())
+        Ok(outcome == CommitOutcome::Done)
     }
 
     /// Does `work` on a session and gives it a new id, in one atomic step (P8). `None` when the session

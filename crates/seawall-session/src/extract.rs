@@ -6,7 +6,7 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER, request::Parts};
 
-use crate::{error::SessionError, layer::SessionHandle, session::Session};
+use crate::{error::SessionError, layer::SessionHandle, limits::LimitExceeded, session::Session};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionError;
@@ -25,9 +25,12 @@ impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         self.log("session error");
         let status = self.status();
-        let text = match status {
-            StatusCode::SERVICE_UNAVAILABLE => "Sessions are not available now. Try again.",
-            StatusCode::CONFLICT => "The session has ended.",
+        let text = match (&self, status) {
+            (Self::Ended, _) => "The session has ended.",
+            (Self::Limit(LimitExceeded::SessionsOfPrincipal { .. }), _) => {
+                "There are too many sessions of this user. Log out somewhere else first."
+            }
+            (_, StatusCode::SERVICE_UNAVAILABLE) => "Sessions are not available now. Try again.",
             _ => "The session could not be used.",
         };
         let mut response = (status, text).into_response();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use seawall_store::{Device, SessionKey, SessionSummary, notes};
+use seawall_store::{Device, LIST_LIMIT, SessionKey, SessionSummary, notes};
 
 use crate::{
     error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
 };
 
-/// How many sessions a principal may have, and what happens to one too many.
+/// How many sessions a principal may have, less than [`LIST_LIMIT`], and what happens to one too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalLimit {
     /// The sessions that were used least recently end, so that the new one fits.
@@ -17,8 +17,21 @@ pub enum PrincipalLimit {
     Refuse(usize),
 }
 
+impl PrincipalLimit {
+    pub(crate) fn validate(self) -> Result<(), String> {
+        let (Self::EvictOldest(limit) | Self::Refuse(limit)) = self;
+        if limit < usize::from(LIST_LIMIT) {
+            return Ok(());
+        }
+        Err(format!(
+            "principal limit {limit}: it must be less than {LIST_LIMIT}"
+        ))
+    }
+}
+
 impl SessionManager {
-    /// The sessions of a principal in the whole cluster, all applications, newest access first.
+    /// The sessions of a principal in the whole cluster, all applications, newest access first; the
+    /// first [`LIST_LIMIT`] of them.
     ///
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
@@ -47,6 +60,11 @@ impl SessionManager {
     /// # Errors
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn revoke(&self, session: &SessionSummary) -> Result<(), SessionError> {
+        self.revoke_if_there(session).await.map(drop)
+    }
+
+    /// Ends a session of the list. False when it had ended already.
+    async fn revoke_if_there(&self, session: &SessionSummary) -> Result<bool, SessionError> {
         let cached = self.inner.cache.get(&session.key);
         self.delete(session.deletion(), cached).await
     }
@@ -60,15 +78,31 @@ impl SessionManager {
         principal: &str,
         except: Option<&SessionKey>,
     ) -> Result<usize, SessionError> {
-        let sessions = self.sessions_of(principal).await?;
-        let others: Vec<_> = sessions
-            .iter()
-            .filter(|session| Some(&session.key) != except)
-            .collect();
-        for session in &others {
-            self.revoke(session).await?;
+        self.revoke_beside(principal, except, 0).await
+    }
+
+    /// Ends the sessions of a principal beside `own`, but for the `kept` that were used last; says
+    /// how many they were.
+    async fn revoke_beside(
+        &self,
+        principal: &str,
+        own: Option<&SessionKey>,
+        kept: usize,
+    ) -> Result<usize, SessionError> {
+        let mut total = 0;
+        // A list holds so many and no more, so there is another one, until it has nothing to end.
+        loop {
+            let sessions = self.sessions_of(principal).await?;
+            let others = sessions.iter().filter(|session| Some(&session.key) != own);
+            let mut ended = 0;
+            for session in others.skip(kept) {
+                ended += usize::from(self.revoke_if_there(session).await?);
+            }
+            if ended == 0 {
+                return Ok(total);
+            }
+            total += ended;
         }
-        Ok(others.len())
     }
 
     /// Whether one more session of the principal, beside `own`, is allowed.
@@ -89,12 +123,10 @@ impl SessionManager {
         let Some(PrincipalLimit::EvictOldest(limit)) = self.settings().principal_limit else {
             return Ok(());
         };
-        let sessions = self.sessions_of(principal).await?;
-        let others = sessions.iter().filter(|session| session.key != *own);
-        for session in others.skip(limit.saturating_sub(1)) {
-            self.revoke(session).await?;
-        }
-        Ok(())
+        let kept = limit.saturating_sub(1);
+        self.revoke_beside(principal, Some(own), kept)
+            .await
+            .map(drop)
     }
 }
 

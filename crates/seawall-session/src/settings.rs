@@ -177,6 +177,8 @@ impl SessionSettings {
                 return Err(format!("{what}: every session would be too old at once"));
             }
         }
+        self.principal_limit
+            .map_or(Ok(()), PrincipalLimit::validate)?;
         self.cookie.validate()
     }
 }

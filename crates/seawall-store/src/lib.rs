@@ -59,7 +59,7 @@ pub use notices::{Notice, NoticeSender, Notices};
 pub use record::{Attributes, SessionRecord, Version, Writers};
 pub use statistics::StoreStatistics;
 pub use store::{
-    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
+    BoxFuture, Commit, CommitOutcome, Expired, LIST_LIMIT, Lookup, Read, ReadOutcome, SessionStore,
     SessionSummary, StoreError,
 };
 pub use url::{StoreOptions, StoreUrl};

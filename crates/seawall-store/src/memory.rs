@@ -11,8 +11,8 @@ use crate::{
     notices::{self, NoticeSender, Notices},
     record::{SessionRecord, Version},
     store::{
-        BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read, ReadOutcome, SessionStore,
-        SessionSummary, StoreError,
+        BoxFuture, Commit, CommitOutcome, Expired, LIST_LIMIT, Lookup, Read, ReadOutcome,
+        SessionStore, SessionSummary, StoreError,
     },
 };
 
@@ -151,6 +151,7 @@ impl SessionStore for MemoryStore {
             })
             .collect();
         sessions.sort_by_key(|session| std::cmp::Reverse(session.last_access));
+        sessions.truncate(usize::from(LIST_LIMIT));
         Box::pin(async move { Ok(sessions) })
     }
 

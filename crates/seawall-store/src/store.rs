@@ -12,6 +12,9 @@ use crate::{
     statistics::ConnectionStatistics,
 };
 
+/// The most sessions in a list of one principal's. Whoever wants all lists again when these are gone.
+pub const LIST_LIMIT: u16 = 10_000;
+
 /// A boxed future, so that a back end can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -63,7 +66,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The sessions of a principal that have not expired at `now`, newest access first.
+    /// The sessions of a principal that have not expired at `now`, newest access first; the first
+    /// [`LIST_LIMIT`] of them.
     fn list_by_principal<'a>(
         &'a self,
         principal: &'a str,

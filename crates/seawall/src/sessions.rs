@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use clap::{Args, Subcommand};
 use seawall_session::{Listeners, SessionId, SessionSettings, sweep};
 use seawall_store::{
-    Clock, Commit, CommitOutcome, Device, Read, ReadOutcome, SessionKey, SessionRecord,
+    Clock, Commit, CommitOutcome, Device, LIST_LIMIT, Read, ReadOutcome, SessionKey, SessionRecord,
     SessionStore, SessionSummary, SystemClock, Timestamp, notes,
 };
 use serde_json::json;
@@ -15,6 +15,9 @@ use crate::{
     config::{Settings, parse_duration},
     node, store_access,
 };
+
+/// The most sessions that are ended at once: a store has to answer in time.
+const BATCH_LIMIT: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct SessionsArgs {
@@ -26,7 +29,7 @@ pub(crate) struct SessionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the sessions of a principal, newest access first.
+    /// List the sessions of a principal, newest access first, up to 10,000.
     List {
         /// Whose sessions, as the application named them, for example user:42.
         #[arg(long)]
@@ -111,16 +114,8 @@ async fn carry_out(
         }) => revoke_one(store, settings, one).await,
         Command::Revoke(RevokeArgs { principal, .. }) => {
             let principal = principal.as_deref().unwrap_or_default();
-            let sessions = list(store, principal).await?;
-            let deletions: Vec<_> = sessions.iter().map(SessionSummary::deletion).collect();
-            let outcomes = store
-                .commit(&deletions)
-                .await
-                .map_err(|error| error.to_string())?;
-            let ended = outcomes
-                .iter()
-                .filter(|outcome| **outcome == CommitOutcome::Done);
-            Ok(format!("{} sessions ended", ended.count()))
+            let ended = revoke_all(store, principal).await?;
+            Ok(format!("{ended} sessions ended"))
         }
         Command::Show(one) => {
             let (key, record) = find(store, settings, one).await?;
@@ -139,6 +134,27 @@ async fn carry_out(
 async fn list(store: &dyn SessionStore, principal: &str) -> Result<Vec<SessionSummary>, String> {
     let listing = store.list_by_principal(principal, SystemClock.now());
     listing.await.map_err(|error| error.to_string())
+}
+
+/// Ends all sessions of a principal; says how many they were.
+async fn revoke_all(store: &dyn SessionStore, principal: &str) -> Result<usize, String> {
+    let mut total = 0;
+    // A list holds so many and no more, so there is another one, until it has nothing to end.
+    loop {
+        let sessions = list(store, principal).await?;
+        let deletions: Vec<_> = sessions.iter().map(SessionSummary::deletion).collect();
+        let mut ended = 0;
+        for batch in deletions.chunks(BATCH_LIMIT) {
+            let outcomes = store.commit(batch).await;
+            let outcomes = outcomes.map_err(|error| error.to_string())?;
+            let done = |outcome: &&CommitOutcome| **outcome == CommitOutcome::Done;
+            ended += outcomes.iter().filter(done).count();
+        }
+        if ended == 0 {
+            return Ok(total);
+        }
+        total += ended;
+    }
 }
 
 async fn revoke_one(
@@ -218,7 +234,12 @@ impl Clock for Earlier {
 }
 
 fn listed(sessions: &[SessionSummary], devices: &[Option<Device>]) -> String {
-    let mut lines = vec![format!("{} sessions", sessions.len())];
+    let more = if sessions.len() == usize::from(LIST_LIMIT) {
+        ", the first of them: there may be more"
+    } else {
+        ""
+    };
+    let mut lines = vec![format!("{} sessions{more}", sessions.len())];
     lines.extend(sessions.iter().zip(devices).map(|(session, device)| {
         let device = device
             .as_ref()

@@ -1,5 +1,7 @@
 //! The sessions of one principal: on which node, and how many.
 
+use std::sync::Arc;
+
 use axum::{Router, body::Body, http::StatusCode, routing::get};
 use http::{Request, header::COOKIE, header::SET_COOKIE};
 use seawall_session::{
@@ -30,13 +32,20 @@ async fn who(session: Session) -> String {
 
 /// Two nodes with a limit, and their applications.
 fn nodes(limit: Option<PrincipalLimit>) -> ([SessionManager; 2], [Router; 2]) {
-    let (store, clock) = (Watched::new(), clock());
+    nodes_over(&Watched::new(), limit)
+}
+
+fn nodes_over(
+    store: &Arc<Watched>,
+    limit: Option<PrincipalLimit>,
+) -> ([SessionManager; 2], [Router; 2]) {
+    let clock = clock();
     let managers = ["node1", "node2"].map(|name| {
         let limited = SessionSettings {
             principal_limit: limit,
             ..settings(name)
         };
-        let clock: std::sync::Arc<dyn Clock> = clock.clone();
+        let clock: Arc<dyn Clock> = clock.clone();
         node(store.clone(), clock, limited)
     });
     let application = |manager: &SessionManager| {
@@ -96,6 +105,24 @@ async fn logging_out_everywhere_else_leaves_this_session() {
 }
 
 #[tokio::test]
+async fn more_sessions_than_a_list_holds_all_end() {
+    let store = Watched::new();
+    let (managers, [one, two]) = nodes_over(&store, None);
+    let mut browsers = Vec::new();
+    for _ in 0..8 {
+        browsers.push(logged_in(&one).await);
+    }
+    store.limit_lists(3);
+    assert_eq!(send(&two, &browsers[0], "/revoke-others").await.1, "7");
+    for browser in &browsers[1..] {
+        assert_eq!(send(&one, browser, "/who").await.1, "nobody");
+    }
+    assert_eq!(send(&one, &browsers[0], "/who").await.1, PRINCIPAL);
+    logged_in(&one).await;
+    assert_eq!(managers[0].revoke_all(PRINCIPAL, None).await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn the_oldest_session_makes_room() {
     let (managers, [one, two]) = nodes(Some(PrincipalLimit::EvictOldest(2)));
     let first = logged_in(&one).await;
@@ -116,6 +143,7 @@ async fn one_session_too_many_is_refused() {
     let second = Browser::default();
     let (status, text) = send(&two, &second, "/log-in").await;
     assert_eq!(status, StatusCode::CONFLICT, "{text}");
+    assert!(text.contains("too many sessions"), "{text}");
     assert_eq!(
         send(&two, &first, "/log-in").await.0,
         StatusCode::OK,

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -107,6 +107,7 @@ pub(crate) struct Watched {
     inner: MemoryStore,
     gate: watch::Sender<bool>,
     is_away: AtomicBool,
+    list_limit: AtomicUsize,
     pub(crate) commits: AtomicU64,
     pub(crate) reads: AtomicU64,
 }
@@ -117,6 +118,7 @@ impl Watched {
             inner: MemoryStore::default(),
             gate: watch::Sender::new(true),
             is_away: AtomicBool::new(false),
+            list_limit: AtomicUsize::new(usize::MAX),
             commits: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         })
@@ -130,6 +132,11 @@ impl Watched {
     /// Lets the store answer nothing, or again.
     pub(crate) fn take_away(&self, away: bool) {
         self.is_away.store(away, Ordering::SeqCst);
+    }
+
+    /// Lets lists hold so many sessions and no more.
+    pub(crate) fn limit_lists(&self, limit: usize) {
+        self.list_limit.store(limit, Ordering::SeqCst);
     }
 
     fn check_that_it_is_there(&self) -> Result<(), StoreError> {
@@ -211,7 +218,11 @@ impl SessionStore for Watched {
         principal: &'a str,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
-        self.inner.list_by_principal(principal, now)
+        Box::pin(async move {
+            let mut sessions = self.inner.list_by_principal(principal, now).await?;
+            sessions.truncate(self.list_limit.load(Ordering::SeqCst));
+            Ok(sessions)
+        })
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -154,7 +154,7 @@ pub(super) const REBUCKET: &str = "UPDATE JettySessions \
     SET expirybucket = (expiryTime + 299999) DIV 300000 * 300000 \
     WHERE expirybucket < ? AND expiryTime > ? ORDER BY expirybucket LIMIT ?";
 
-/// Takes a principal, and now.
+/// Takes a principal, and now. As many rows as [`LIST_LIMIT`](crate::store::LIST_LIMIT) says.
 pub(super) const LIST: &str = "SELECT sessionId, contextPath, virtualHost, createTime, accessTime, \
     lastNode, origin FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
     ORDER BY accessTime DESC LIMIT 10000";

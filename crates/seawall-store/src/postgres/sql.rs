@@ -232,6 +232,7 @@ pub(super) const REBUCKET: &str = concat!(
     same_key!()
 );
 
+/// As many rows as [`LIST_LIMIT`](crate::store::LIST_LIMIT) says.
 pub(super) const LIST: &str = "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, \
      lastnode, origin FROM jettysessions WHERE principal = $1::text \
      AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT 10000";

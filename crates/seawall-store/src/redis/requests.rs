@@ -17,7 +17,7 @@ use crate::{
     codec::Codec,
     key::SessionKey,
     record::{SessionRecord, Version},
-    store::{Commit, CommitOutcome, Expired, Read, ReadOutcome, SessionSummary},
+    store::{Commit, CommitOutcome, Expired, LIST_LIMIT, Read, ReadOutcome, SessionSummary},
 };
 
 /// How long a commit waits for replicas.
@@ -179,6 +179,7 @@ impl Requests<'_> {
             .map(|columns| row::summary(columns))
             .collect::<Result<_, _>>()?;
         sessions.sort_by_key(|session| Reverse(session.last_access));
+        sessions.truncate(usize::from(LIST_LIMIT));
         Ok(sessions)
     }
 

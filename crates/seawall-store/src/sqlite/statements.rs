@@ -13,7 +13,7 @@ use crate::{
     },
     key::SessionKey,
     record::{SessionRecord, Version},
-    store::{Commit, CommitOutcome, Lookup, Read, ReadOutcome, SessionSummary},
+    store::{Commit, CommitOutcome, LIST_LIMIT, Lookup, Read, ReadOutcome, SessionSummary},
 };
 
 const BY_KEY: &str = "WHERE sessionId = ?1 AND contextPath = ?2 AND virtualHost = ?3";
@@ -65,7 +65,7 @@ impl Statements {
             list: format!(
                 "SELECT {KEY_COLUMNS}, createTime, accessTime, lastNode, origin FROM JettySessions \
                  WHERE principal = ?1 AND (expiryTime = 0 OR expiryTime > ?2) \
-                 ORDER BY accessTime DESC, sessionId, contextPath, virtualHost"
+                 ORDER BY accessTime DESC, sessionId, contextPath, virtualHost LIMIT {LIST_LIMIT}"
             ),
             // Two searches of an index; an OR over both columns might read the whole table.
             locate: "SELECT sessionId FROM JettySessions \

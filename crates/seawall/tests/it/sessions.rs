@@ -4,14 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use seawall_session::{SessionId, SessionManager, SessionSettings};
 use seawall_store::{
-    Attributes, Batcher, BatcherSettings, Clock, Commit, Device, SessionKey, SessionRecord,
-    SessionStore, StoreUrl, SystemClock, Version, Writers,
+    Attributes, Batcher, BatcherSettings, Clock, Commit, Device, LIST_LIMIT, SessionKey,
+    SessionRecord, SessionStore, StoreUrl, SystemClock, Version, Writers,
 };
+
+use seawall_testing::{TestMariaDb, TestPostgres, TestRedis};
 
 use crate::cluster::seawall;
 
 /// A session of `user:42` that was used `ago`, and its cookie.
 async fn make_session(store: &dyn SessionStore, ago: Duration) -> SessionId {
+    let (id, create) = new_session(ago);
+    store.commit(&[create]).await.unwrap();
+    id
+}
+
+fn new_session(ago: Duration) -> (SessionId, Commit) {
     let id = SessionId::generate();
     let settings = SessionSettings::default();
     let ago = i64::try_from(ago.as_millis()).unwrap();
@@ -39,8 +47,7 @@ async fn make_session(store: &dyn SessionStore, ago: Duration) -> SessionId {
         key,
         record: Arc::new(record),
     };
-    store.commit(&[create]).await.unwrap();
-    id
+    (id, create)
 }
 
 /// What the command prints, on either stream, and whether it succeeded.
@@ -100,6 +107,30 @@ async fn sessions_are_listed_shown_revoked_and_swept() {
     let (_, swept) = sessions(&url, &["sweep"]);
     assert!(swept.contains("1 expired sessions deleted"), "{swept}");
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn more_sessions_than_a_list_holds_all_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    let (postgres, mariadb, redis) = (
+        TestPostgres::start(),
+        TestMariaDb::start(),
+        TestRedis::start(),
+    );
+    let more = usize::from(LIST_LIMIT) + 3;
+    for url in [&sqlite, &postgres.url(), &mariadb.url(), &redis.url()] {
+        let store = url.parse::<StoreUrl>().unwrap().open().await.unwrap();
+        let made = (0..more).map(|_| new_session(Duration::ZERO).1);
+        for batch in made.collect::<Vec<_>>().chunks(1_000) {
+            store.commit(batch).await.unwrap();
+        }
+        let (_, listed) = sessions(url, &["list", "--principal", "user:42"]);
+        assert!(listed.starts_with("10000 sessions, the first"), "{listed}");
+        let (_, revoked) = sessions(url, &["revoke", "--principal", "user:42"]);
+        assert_eq!(revoked, "10003 sessions ended\n", "{url}");
+        assert_eq!(store.count().await.unwrap(), 0);
+    }
 }
 
 #[tokio::test]
