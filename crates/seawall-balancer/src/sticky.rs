@@ -38,11 +38,16 @@ fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
+        .flat_map(pairs)
+        .filter_map(|pair| str::from_utf8(pair).ok())
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value)
+}
+
+/// The cookies of a field. They may hold any bytes, which browsers send as they are.
+fn pairs(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    header.as_bytes().split(|byte| *byte == b';')
 }
 
 /// Takes out of the request's cookies what is for the balancer only.
@@ -56,10 +61,12 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, mode: StickyMode, cookie: &
         return;
     };
     for value in entry.iter_mut() {
-        let Ok(text) = value.to_str() else { continue };
-        let mut stripped = String::with_capacity(text.len());
-        for pair in text.split(';').map(str::trim) {
-            strip(pair, cookie, &mut stripped);
+        let mut stripped = Vec::with_capacity(value.len());
+        for pair in pairs(value).map(<[u8]>::trim_ascii) {
+            match str::from_utf8(pair) {
+                Ok(pair) => strip(pair, cookie, &mut stripped),
+                Err(_) => push(&mut stripped, &[pair]),
+            }
         }
         if let Ok(stripped) = HeaderValue::try_from(stripped) {
             *value = stripped;
@@ -71,27 +78,27 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, mode: StickyMode, cookie: &
     }
 }
 
-fn push(cookies: &mut String, pair: &[&str]) {
+fn push(cookies: &mut Vec<u8>, pair: &[&[u8]]) {
     if !cookies.is_empty() {
-        cookies.push_str("; ");
+        cookies.extend_from_slice(b"; ");
     }
-    pair.iter().for_each(|part| cookies.push_str(part));
+    pair.iter().for_each(|part| cookies.extend_from_slice(part));
 }
 
-fn without_inserted(pair: &str, _cookie: &str, cookies: &mut String) {
+fn without_inserted(pair: &str, _cookie: &str, cookies: &mut Vec<u8>) {
     if pair.split_once('=').is_none_or(|(key, _)| key != INSERTED) {
-        push(cookies, &[pair]);
+        push(cookies, &[pair.as_bytes()]);
     }
 }
 
-fn without_prefix(pair: &str, cookie: &str, cookies: &mut String) {
+fn without_prefix(pair: &str, cookie: &str, cookies: &mut Vec<u8>) {
     let own = pair
         .split_once('=')
         .filter(|(key, _)| *key == cookie)
         .and_then(|(_, value)| value.split_once(PREFIX_DELIMITER));
     match own {
-        Some((_, own)) => push(cookies, &[cookie, "=", own]),
-        None => push(cookies, &[pair]),
+        Some((_, own)) => push(cookies, &[cookie.as_bytes(), b"=", own.as_bytes()]),
+        None => push(cookies, &[pair.as_bytes()]),
     }
 }
 
@@ -128,11 +135,11 @@ pub(crate) fn mark_response(
 
 fn with_prefix(header: &HeaderValue, cookie: &str, server: &str) -> Option<HeaderValue> {
     let own = header
-        .to_str()
-        .ok()?
-        .strip_prefix(cookie)?
-        .strip_prefix('=')?;
-    HeaderValue::try_from(format!("{cookie}={server}{PREFIX_DELIMITER}{own}")).ok()
+        .as_bytes()
+        .strip_prefix(cookie.as_bytes())?
+        .strip_prefix(b"=")?;
+    let prefix = format!("{cookie}={server}{PREFIX_DELIMITER}");
+    HeaderValue::try_from([prefix.as_bytes(), own].concat()).ok()
 }
 
 #[cfg(test)]
@@ -185,6 +192,23 @@ mod tests {
             headers[COOKIE], "a=1; JSESSIONID=abc; b=2",
             "stripped even if unknown"
         );
+    }
+
+    #[test]
+    fn cookies_of_others_may_hold_any_bytes() {
+        for other in ["name=J\u{fc}rgen".as_bytes(), b"name=J\xfcrgen"] {
+            let mut cookies = HeaderMap::new();
+            let own = b"; JSESSIONID=node1~abc.node1; SEAWALLSRV=node1";
+            let value = HeaderValue::from_bytes(&[other, own].concat()).unwrap();
+            cookies.insert(COOKIE, value);
+            for mode in [StickyMode::Insert, StickyMode::Prefix, StickyMode::Route] {
+                assert_eq!(wanted(&cookies, mode, NAME), Some("node1"));
+            }
+            strip_request(&mut cookies, StickyMode::Insert, NAME);
+            strip_request(&mut cookies, StickyMode::Prefix, NAME);
+            let left = [other, b"; JSESSIONID=abc.node1"].concat();
+            assert_eq!(cookies[COOKIE].as_bytes(), left);
+        }
     }
 
     #[test]

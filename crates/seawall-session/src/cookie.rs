@@ -67,13 +67,13 @@ pub struct Presented {
 
 impl Presented {
     /// The session cookies named `name` in a request, the first ones first. Forged and foreign
-    /// values are left out.
+    /// values are left out; they may hold any bytes, which browsers send as they are.
     pub fn all(headers: &HeaderMap, name: &str) -> Vec<Self> {
         headers
             .get_all(COOKIE)
             .iter()
-            .filter_map(|header| header.to_str().ok())
-            .flat_map(|header| header.split(';'))
+            .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| str::from_utf8(pair).ok())
             .filter_map(|pair| pair.trim().split_once('='))
             .filter(|(key, _)| *key == name)
             .filter_map(|(_, value)| Self::parse(value.trim_matches('"')))
@@ -185,6 +185,16 @@ mod tests {
         let found = presented(&format!("a=1; JSESSIONID={ID}; b; XJSESSIONID=x; c=\"2\""));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].node, None);
+    }
+
+    #[test]
+    fn cookies_of_others_may_hold_any_bytes() {
+        for others in ["name=J\u{fc}rgen".as_bytes(), b"name=J\xfcrgen"] {
+            let own = format!("; JSESSIONID={ID}; b=2");
+            let cookies = HeaderValue::from_bytes(&[others, own.as_bytes()].concat()).unwrap();
+            let headers = HeaderMap::from_iter([(COOKIE, cookies)]);
+            assert_eq!(Presented::all(&headers, "JSESSIONID").len(), 1);
+        }
     }
 
     #[test]
