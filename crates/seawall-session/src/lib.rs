@@ -36,6 +36,11 @@ mod touch;
 mod watch;
 mod work;
 
+/// The README's example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
 pub use cookie::{CookieSettings, Presented, SameSite, Secure};
 pub use draft::Draft;
 pub use error::SessionError;
