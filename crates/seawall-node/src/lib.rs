@@ -6,6 +6,7 @@
 //! `session-test` is built in.
 
 mod admin;
+mod body;
 mod client;
 mod config;
 mod health;

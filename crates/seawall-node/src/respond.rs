@@ -7,8 +7,7 @@ use http::{
 };
 use http_body_util::Full;
 
-/// The body of every response of a node: whole, so that it leaves in one write with its length.
-pub(crate) type Body = Full<Bytes>;
+pub(crate) use crate::body::Body;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -17,7 +16,11 @@ pub(crate) fn with_type(
     content_type: &str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    with_body(status, content_type, Body::Whole(Full::new(body.into())))
+}
+
+pub(crate) fn with_body(status: StatusCode, content_type: &str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(CONTENT_TYPE, value);

@@ -1,6 +1,6 @@
 //! Static files.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{io, path::PathBuf, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
@@ -8,13 +8,13 @@ use http::{
     header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS},
 };
 
-use crate::respond::{self, Body};
+use crate::{
+    body::{Body, FileBody},
+    respond,
+};
 
 /// Files up to this size are kept in memory.
 pub(super) const KEPT_BYTES: u64 = 256 * 1024;
-
-/// Larger files are not served: a response is held in memory as a whole.
-const SERVED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A file as it was found.
 #[derive(Debug)]
@@ -22,7 +22,6 @@ pub(crate) struct File {
     path: PathBuf,
     content_type: String,
     tag: HeaderValue,
-    length: u64,
     /// The content, unless the file is large.
     content: Option<Bytes>,
 }
@@ -45,7 +44,6 @@ impl File {
             content_type: format!("{mime}{charset}"),
             tag: HeaderValue::try_from(tag).expect("hexadecimal digits"),
             path,
-            length,
             content,
         }
     }
@@ -58,9 +56,13 @@ impl File {
         let mut response = if unchanged {
             respond::with_type(StatusCode::NOT_MODIFIED, &self.content_type, Bytes::new())
         } else {
-            match self.read().await {
-                Ok(content) => respond::with_type(StatusCode::OK, &self.content_type, content),
-                Err(response) => return response,
+            match self.whole().await {
+                Ok(response) => response,
+                Err(error) => {
+                    tracing::warn!(file = %self.path.display(), %error, "file not readable");
+                    let sentence = "There is nothing at this address.";
+                    return respond::problem(StatusCode::NOT_FOUND, sentence);
+                }
             }
         };
         let fixed = |value| HeaderValue::from_static(value);
@@ -73,23 +75,15 @@ impl File {
         response
     }
 
-    async fn read(&self) -> Result<Bytes, Response<Body>> {
+    /// The whole file. What is not kept in memory is read while it is sent.
+    async fn whole(&self) -> io::Result<Response<Body>> {
+        let (status, content_type) = (StatusCode::OK, &*self.content_type);
         if let Some(content) = &self.content {
-            return Ok(content.clone());
+            return Ok(respond::with_type(status, content_type, content.clone()));
         }
-        if self.length > SERVED_BYTES {
-            let sentence = "Files over 64 MiB are not served.";
-            return Err(respond::problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                sentence,
-            ));
-        }
-        tokio::fs::read(&self.path)
-            .await
-            .map(Bytes::from)
-            .map_err(|error| {
-                tracing::warn!(file = %self.path.display(), %error, "file not readable");
-                respond::problem(StatusCode::NOT_FOUND, "There is nothing at this address.")
-            })
+        let file = tokio::fs::File::open(&self.path).await?;
+        let length = file.metadata().await?.len();
+        let body = Body::File(FileBody::new(file, length));
+        Ok(respond::with_body(status, content_type, body))
     }
 }

@@ -16,6 +16,22 @@ fn a_file_is_served_as_it_is() {
 }
 
 #[test]
+fn a_large_file_is_sent_a_piece_at_a_time() {
+    let node = TestNode::start(&[("shop/index.html", "hello")]);
+    let length = (80 << 20) + 1;
+    let file = std::fs::File::create(node.folder().join("shop/disk.img")).unwrap();
+    file.set_len(length).unwrap();
+    let announced = length.to_string();
+    // It may be found while it is still empty.
+    node.until("/shop/disk.img", |answer| {
+        header(answer, "content-length") == Some(&*announced)
+    });
+    let head = node.send("HEAD /shop/disk.img HTTP/1.1", "");
+    assert_eq!(header(&head, "content-length"), Some(&*announced));
+    assert_eq!(body(&node.get("/shop/disk.img")).len() as u64, length);
+}
+
+#[test]
 fn an_unchanged_file_is_not_sent_again() {
     let node = TestNode::start(&[("shop/style.css", "a {}")]);
     let answer = node.get("/shop/style.css");
