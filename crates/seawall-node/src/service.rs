@@ -10,6 +10,8 @@ use std::{
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, HOST},
+    request::Parts,
+    uri::Authority,
 };
 use hyper::{body::Incoming, service::Service};
 
@@ -65,6 +67,10 @@ impl Server {
     }
 
     async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if request.headers().get_all(HOST).iter().count() > 1 {
+            let sentence = "The request names more than one host.";
+            return respond::problem(StatusCode::BAD_REQUEST, sentence);
+        }
         let catalog = self.catalog();
         if request.uri().path() == HEALTH_PATH {
             return self.health.respond(catalog.cached_sessions());
@@ -122,11 +128,10 @@ impl Server {
             let form = params::read_form(&parts.headers, body, limit, patience).await?;
             params::add(&mut params, &form);
         }
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
         Ok(PageRequest {
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
-            host: host.unwrap_or_default().to_owned(),
+            host: host(&parts).to_owned(),
             remote: self
                 .config
                 .trusted_proxies
@@ -135,6 +140,18 @@ impl Server {
             headers: parts.headers,
         })
     }
+}
+
+/// The host that a request names. A target in absolute form counts before the field (RFC 9112,
+/// section 3.2.2).
+fn host(request: &Parts) -> &str {
+    let target = request.uri.authority().map(Authority::as_str);
+    let field = request
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    let named = target.or(field).unwrap_or_default();
+    named.rsplit_once('@').map_or(named, |(_, host)| host)
 }
 
 /// The service of one connection.
