@@ -70,6 +70,8 @@ impl KeyRing {
     /// [`KeyError`] says which entry is wrong, counted from one.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut ring = Self::default();
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let entries = text.split(['\n', ',']).map(str::trim);
         let entries = entries.filter(|entry| !entry.is_empty() && !entry.starts_with('#'));
         for (index, entry) in entries.enumerate() {
@@ -163,6 +165,7 @@ mod tests {
         for text in [
             format!("# made in May\n2026-05:{one}\r\n\n2026-11: {two}\n"),
             format!("2026-05:{one},2026-11:{two}"),
+            format!("\u{feff}2026-05:{one}\r\n2026-11:{two}\r\n"),
         ] {
             let ring = KeyRing::parse(&text).unwrap();
             assert!(ring.active().is_none());
