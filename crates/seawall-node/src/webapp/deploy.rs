@@ -16,7 +16,7 @@ use seawall_store::Batcher;
 use super::{
     catalog::{Application, Catalog, ROOT},
     file::{File, KEPT_BYTES},
-    page::Page,
+    page::{Page, STEP_LIMIT},
     sites::Sites,
 };
 use crate::config::NodeConfig;
@@ -108,7 +108,7 @@ impl Deployer {
         let mut catalog = Catalog::default();
         for (name, files) in folders {
             if let Some(sessions) = self.manager(&name) {
-                let application = self.application(sessions, &files);
+                let application = self.application(&name, sessions, &files);
                 catalog.applications.insert(name, application);
             }
         }
@@ -117,7 +117,7 @@ impl Deployer {
         {
             let page = ("index.html.j2".to_owned(), SESSION_TEST_PAGE.to_owned());
             let application = Application {
-                pages: self.pages(&sessions, vec![page]),
+                pages: self.pages(SESSION_TEST, &sessions, vec![page]),
                 sessions,
                 files: HashMap::new(),
             };
@@ -132,12 +132,11 @@ impl Deployer {
         if let Some(manager) = self.managers.get(application) {
             return Some(manager.clone());
         }
-        let context_path = if application == ROOT {
-            "/".to_owned()
-        } else {
-            format!("/{application}")
-        };
-        match self.sites(&context_path).map(Arc::new) {
+        let context_path = context_path(application);
+        match context_path
+            .and_then(|path| self.sites(&path))
+            .map(Arc::new)
+        {
             Ok(manager) => {
                 self.managers
                     .insert(application.to_owned(), manager.clone());
@@ -163,14 +162,15 @@ impl Deployer {
 
     fn application(
         &self,
+        name: &str,
         sessions: Arc<Sites>,
         listed: &[(String, PathBuf, u64, SystemTime)],
     ) -> Application {
         let (mut files, mut templates) = (HashMap::new(), Vec::new());
-        for (name, path, length, modified) in listed {
-            if name.ends_with(PAGE_SUFFIX) {
+        for (file, path, length, modified) in listed {
+            if file.ends_with(PAGE_SUFFIX) {
                 match fs::read_to_string(path) {
-                    Ok(source) => templates.push((name.clone(), source)),
+                    Ok(source) => templates.push((file.clone(), source)),
                     Err(error) => {
                         tracing::error!(page = %path.display(), %error, "page not readable");
                     }
@@ -181,12 +181,12 @@ impl Deployer {
                 let length = content
                     .as_ref()
                     .map_or(*length, |content| content.len() as u64);
-                let file = File::new(path.clone(), length, *modified, content);
-                files.insert(name.clone(), Arc::new(file));
+                let content = File::new(path.clone(), length, *modified, content);
+                files.insert(file.clone(), Arc::new(content));
             }
         }
         Application {
-            pages: self.pages(&sessions, templates),
+            pages: self.pages(name, &sessions, templates),
             sessions,
             files,
         }
@@ -194,16 +194,19 @@ impl Deployer {
 
     fn pages(
         &self,
+        application: &str,
         sessions: &Arc<Sites>,
         templates: Vec<(String, String)>,
     ) -> HashMap<String, Arc<Page>> {
         let mut environment = Environment::new();
         environment.set_debug(true);
+        environment.set_fuel(Some(STEP_LIMIT));
         environment.add_filter("datetime", datetime);
         let names: Vec<String> = templates.iter().map(|(name, _)| name.clone()).collect();
         for (name, source) in templates {
             if let Err(error) = environment.add_template_owned(name.clone(), source) {
                 tracing::error!(
+                    application,
                     page = name,
                     error = format!("{error:#}"),
                     "page not deployed"
@@ -214,6 +217,7 @@ impl Deployer {
         let page = |template: String| {
             let address = template.trim_end_matches(PAGE_SUFFIX).to_owned();
             let page = Page {
+                application: application.into(),
                 template,
                 environment: environment.clone(),
                 sessions: sessions.clone(),
@@ -222,6 +226,22 @@ impl Deployer {
             (address, Arc::new(page))
         };
         names.into_iter().map(page).collect()
+    }
+}
+
+/// The path of the application in a folder of this name. The path of a cookie is compared with what
+/// stands in the request line, where other characters would be encoded.
+fn context_path(folder: &str) -> Result<String, String> {
+    let stands_for_itself = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&b);
+    if folder == ROOT {
+        Ok("/".to_owned())
+    } else if folder.bytes().all(stands_for_itself) {
+        Ok(format!("/{folder}"))
+    } else {
+        Err(
+            "the folder's name is its address: use letters without accents, digits and - . _"
+                .into(),
+        )
     }
 }
 
@@ -300,6 +320,19 @@ mod tests {
     fn neighbouring_nodes_have_different_colours() {
         assert_ne!(color("node1"), color("node2"));
         assert_eq!(color("node1"), color("node1"));
+    }
+
+    #[test]
+    fn the_name_of_a_folder_is_its_address() {
+        assert_eq!(context_path("ROOT").as_deref(), Ok("/"));
+        assert_eq!(context_path("shop-1.x").as_deref(), Ok("/shop-1.x"));
+        for name in ["sh op", "\u{fc}mlaut", "100%", "a;b"] {
+            assert!(
+                context_path(name)
+                    .unwrap_err()
+                    .contains("the folder's name")
+            );
+        }
     }
 
     #[test]

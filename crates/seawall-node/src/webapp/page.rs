@@ -8,7 +8,7 @@ use http::{
         CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, ErrorKind, Value, context};
 use seawall_session::{Draft, Presented, SessionError, UNVERIFIED, UNVERIFIED_HEADER, Visited};
 use seawall_store::Device;
 
@@ -22,6 +22,10 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self'; \
      frame-ancestors 'self'; form-action 'self'; base-uri 'none'",
 );
+
+/// A page that takes more steps fails: while it runs, nothing else does on its worker. They take a
+/// fraction of a second.
+pub(super) const STEP_LIMIT: u64 = 5_000_000;
 
 /// What a page sees of a request.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ impl PageRequest {
 /// One page of an application.
 #[derive(Debug)]
 pub(crate) struct Page {
+    pub(super) application: Arc<str>,
     pub(super) template: String,
     pub(super) environment: Arc<Environment<'static>>,
     pub(super) sessions: Arc<Sites>,
@@ -94,8 +99,9 @@ impl Page {
             Ok(html) => respond::page(StatusCode::OK, html),
             Err(error) => {
                 tracing::error!(
+                    application = &*self.application,
                     page = self.template,
-                    error = format!("{error:#}"),
+                    error = reason(&error),
                     "page failed"
                 );
                 let sentence = "This page failed. The node's log says where and why.";
@@ -114,6 +120,13 @@ impl Page {
         }
         response
     }
+}
+
+fn reason(error: &minijinja::Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("it takes more than {STEP_LIMIT} steps: {error:#}");
+    }
+    format!("{error:#}")
 }
 
 /// The response when the session could not be had or kept. The watch over the store has logged

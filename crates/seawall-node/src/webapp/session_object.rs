@@ -105,8 +105,12 @@ impl SessionObject {
                 Error::new(ErrorKind::InvalidOperation, text)
             })?,
         };
-        self.set(name, (current + 1).into())?;
-        Ok(Value::from(current + 1))
+        let next = current.checked_add(1).ok_or_else(|| {
+            let text = format!("session attribute {name:?} is as large as an integer can be");
+            Error::new(ErrorKind::InvalidOperation, text)
+        })?;
+        self.set(name, next.into())?;
+        Ok(Value::from(next))
     }
 }
 

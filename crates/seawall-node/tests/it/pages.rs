@@ -83,6 +83,15 @@ fn sessions_of_named_hosts_are_apart() {
 }
 
 #[test]
+fn the_host_of_an_absolute_target_counts_and_two_hosts_are_refused() {
+    let node = TestNode::start(&[("shop/p.html.j2", "{{ request.host }}")]);
+    let head = "GET http://one.example:81/shop/p.html HTTP/1.1\r\nHost: two.example";
+    assert_eq!(body(&node.send(head, "")), "one.example:81");
+    let head = "GET /shop/p.html HTTP/1.1\r\nHost: one.example\r\nHost: two.example";
+    assert_eq!(status(&node.send(head, "")), 400);
+}
+
+#[test]
 fn the_clients_address_comes_from_a_trusted_proxy_only() {
     let files = [("shop/p.html.j2", "{{ request.remote }}")];
     let visit = |node: &TestNode| {
@@ -151,6 +160,26 @@ fn a_page_that_fails_says_so_and_changes_nothing() {
     assert_eq!(status(&failed), 500);
     assert!(!failed.contains("nothing()"), "the source is not shown");
     assert_eq!(body(&visit("")), "2");
+}
+
+#[test]
+fn a_page_that_takes_too_long_fails() {
+    let endless = "{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}\
+                   {% endfor %}";
+    let node = TestNode::start(&[("shop/p.html.j2", endless)]);
+    assert_eq!(status(&node.get("/shop/p.html")), 500);
+    let long = "{% for i in range(100000) %}{{ i }} {% endfor %}";
+    node.write("shop/p.html.j2", long);
+    node.until("/shop/p.html", |answer| body(answer).ends_with(" 99999 "));
+}
+
+#[test]
+fn a_count_that_is_full_is_an_error() {
+    let full = "{{ session.set(\"count\", 9223372036854775806) }}{{ session.increment(\"count\") }}\
+                {% if request.params.more %}{{ session.increment(\"count\") }}{% endif %}";
+    let node = TestNode::start(&[("shop/p.html.j2", full)]);
+    assert_eq!(body(&node.get("/shop/p.html")), "9223372036854775807");
+    assert_eq!(status(&node.get("/shop/p.html?more=1")), 500);
 }
 
 #[test]
@@ -225,6 +254,13 @@ fn an_id_in_the_path_is_no_session() {
     let (_, value) = cookie(&first).split_once('=').unwrap();
     let answer = node.get(&format!("/shop/count.html;jsessionid={value}"));
     assert!(status(&answer) == 404 || body(&answer) == "1", "{answer}");
+}
+
+#[test]
+fn an_application_whose_name_is_no_address_is_not_deployed() {
+    let node = TestNode::start(&[("sh op/a.txt", "a"), ("shop/a.txt", "a")]);
+    assert_eq!(status(&node.get("/sh%20op/a.txt")), 404);
+    assert_eq!(status(&node.get("/shop/a.txt")), 200);
 }
 
 #[test]
