@@ -31,6 +31,8 @@ mod listener;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(any(feature = "server", feature = "sqlite"))]
+mod nonsense;
 pub mod notes;
 pub mod notices;
 #[cfg(feature = "postgres")]

@@ -123,6 +123,16 @@ pub enum ReadOutcome {
     Unreadable(Arc<str>),
 }
 
+impl From<Result<SessionRecord, Arc<str>>> for ReadOutcome {
+    /// A row as it was read, or why it cannot be.
+    fn from(row: Result<SessionRecord, Arc<str>>) -> Self {
+        match row {
+            Ok(record) => Self::Found(Box::new(record)),
+            Err(reason) => Self::Unreadable(reason),
+        }
+    }
+}
+
 /// One change to one session.
 #[derive(Debug, Clone)]
 pub enum Commit {

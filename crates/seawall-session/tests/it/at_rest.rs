@@ -105,3 +105,33 @@ async fn take_note(request: Request<String>) -> Result<Response<String>, Session
     session.set("note", request.body())?;
     Ok(Response::new(String::new()))
 }
+
+#[tokio::test]
+async fn p7_the_client_of_a_row_that_makes_no_sense_gets_a_new_session() {
+    let server = TestPostgres::start();
+    let url: StoreUrl = server.url().parse().unwrap();
+    let mut nodes = Vec::new();
+    for name in ["node1", "node2"] {
+        let store = url.open().await.unwrap();
+        nodes.push(node(store, Arc::new(SystemClock), settings(name)));
+    }
+    for damage in [
+        "lastsavedtime = NULL",
+        "accesstime = 9223372036854775807, lastaccesstime = 9223372036854775807",
+    ] {
+        let browser = Browser::default();
+        browser.count(&nodes[0]).await.unwrap();
+        browser.count(&nodes[0]).await.unwrap();
+        server.query(&format!("UPDATE jettysessions SET {damage}"));
+        let elsewhere = Browser::with_cookie(browser.cookie());
+        assert_eq!(elsewhere.read(&nodes[1]).await.unwrap(), None, "{damage}");
+        assert_eq!(elsewhere.count(&nodes[1]).await.unwrap(), 1, "{damage}");
+        // This node has a copy, and may learn of the damage by PostgreSQL's refusing to build on it.
+        let count = match browser.count(&nodes[0]).await {
+            Err(_) => browser.count(&nodes[0]).await,
+            count => count,
+        };
+        assert_eq!(count.unwrap(), 1, "{damage}");
+        server.query("DELETE FROM jettysessions");
+    }
+}

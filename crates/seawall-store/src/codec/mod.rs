@@ -60,6 +60,8 @@ mod value;
 
 use std::{fmt, sync::Arc};
 
+#[cfg(any(feature = "server", feature = "sqlite"))]
+use crate::nonsense;
 use crate::{
     key::SessionKey,
     record::{Attributes, SessionRecord, Writers},
@@ -192,10 +194,23 @@ impl Codec {
         }
     }
 
-    /// Takes note of a row that cannot be read for another reason than its payload.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn note_unreadable_row(&self, reason: &str) {
+    /// Takes note of a row that cannot be read for another reason than its payload; gives that.
+    #[cfg(any(feature = "server", feature = "sqlite"))]
+    pub(crate) fn unreadable_row(&self, reason: &str) -> Arc<str> {
         self.inner.unreadable.row(reason);
+        reason.into()
+    }
+
+    /// The record that a row holds.
+    ///
+    /// # Errors
+    /// Which column makes no sense.
+    #[cfg(any(feature = "server", feature = "sqlite"))]
+    pub(crate) fn check(&self, record: SessionRecord) -> Result<SessionRecord, Arc<str>> {
+        match nonsense::of(&record) {
+            Some(reason) => Err(self.unreadable_row(reason)),
+            None => Ok(record),
+        }
     }
 
     /// How often something could not be read since this codec was made.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::Failure;
 use crate::{
     clock::Timestamp,
-    codec::{Codec, Contents},
+    codec::Codec,
     columns::{self, StoredTimes},
     key::SessionKey,
     record::{Attributes, SessionRecord, Version, Writers},
@@ -173,13 +173,21 @@ impl<'a> WrittenRow<'a> {
     }
 }
 
-fn with(record: SessionRecord, contents: Contents) -> SessionRecord {
-    SessionRecord {
+/// The session in a row, from its columns and its payload, or why the row cannot be read.
+fn readable(
+    record: SessionRecord,
+    key: &SessionKey,
+    map: &[u8],
+    codec: &Codec,
+) -> Result<SessionRecord, Arc<str>> {
+    let contents = codec.decode(key, map);
+    let contents = contents.map_err(|error| Arc::from(error.to_string()))?;
+    codec.check(SessionRecord {
         writers: contents.writers,
         attributes: contents.attributes,
         notes: contents.notes,
         ..record
-    }
+    })
 }
 
 /// A batch as the statements take it.
@@ -243,25 +251,22 @@ impl Columns {
         let is_known = self.number()? == 1;
         let record = self.record()?;
         let map: Option<Vec<u8>> = self.next()?;
-        if is_known {
-            let last_access = record.last_access;
-            return Ok(ReadOutcome::Current { last_access });
-        }
-        match codec.decode(key, &map.unwrap_or_default()) {
-            Ok(contents) => Ok(ReadOutcome::Found(Box::new(with(record, contents)))),
-            Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
-        }
+        Ok(if is_known {
+            match codec.check(record) {
+                Ok(SessionRecord { last_access, .. }) => ReadOutcome::Current { last_access },
+                Err(reason) => ReadOutcome::Unreadable(reason),
+            }
+        } else {
+            readable(record, key, &map.unwrap_or_default(), codec).into()
+        })
     }
 
     pub(super) fn expired(&mut self, codec: &Codec) -> Result<Expired, Failure> {
         let record = self.record()?;
         let map: Option<Vec<u8>> = self.next()?;
         let key = self.key()?;
-        let contents = codec.decode(&key, &map.unwrap_or_default()).ok();
-        Ok(Expired {
-            key,
-            record: contents.map(|contents| with(record, contents)),
-        })
+        let record = readable(record, &key, &map.unwrap_or_default(), codec).ok();
+        Ok(Expired { key, record })
     }
 
     pub(super) fn summary(&mut self) -> Result<SessionSummary, Failure> {

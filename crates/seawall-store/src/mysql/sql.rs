@@ -148,10 +148,10 @@ pub(super) const EXPIRED: &str = expired!("s.expirybucket <= ?");
 /// Expired rows that Jetty wrote: they have no bucket. Takes now, and a limit.
 pub(super) const EXPIRED_FOREIGN: &str = expired!("s.expirybucket IS NULL");
 
-/// Rows whose bucket has passed and whose expiry has not: Jetty touched them. Takes now twice, and
-/// a limit.
+/// Rows whose bucket has passed and whose expiry has not: Jetty touched them, or somebody set an
+/// expiry that is so late that no sum with it is a `bigint`. Takes now twice, and a limit.
 pub(super) const REBUCKET: &str = "UPDATE JettySessions \
-    SET expirybucket = (expiryTime + 299999) DIV 300000 * 300000 \
+    SET expirybucket = (LEAST(expiryTime, 4503599627370496) + 299999) DIV 300000 * 300000 \
     WHERE expirybucket < ? AND expiryTime > ? ORDER BY expirybucket LIMIT ?";
 
 /// Takes a principal, and now. As many rows as [`LIST_LIMIT`](crate::store::LIST_LIMIT) says.

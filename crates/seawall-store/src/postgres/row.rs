@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     codec::{Codec, Contents},
     key::SessionKey,
+    nonsense,
     record::{SessionRecord, Version},
     store::{Expired, ReadOutcome, SessionSummary},
 };
@@ -22,23 +23,33 @@ pub(super) fn position(row: &Row) -> Result<usize, Failure> {
 /// What was read of the session `key`.
 pub(super) fn outcome(row: &Row, key: &SessionKey, codec: &Codec) -> Result<ReadOutcome, Failure> {
     let Some(map) = row.try_get::<_, Option<&[u8]>>("map")? else {
-        return Ok(ReadOutcome::Current {
-            last_access: time(row, "accesstime")?,
+        let last_access = time(row, "accesstime")?;
+        return Ok(if nonsense::is_far(last_access) {
+            ReadOutcome::Unreadable(codec.unreadable_row(nonsense::FAR_ACCESS))
+        } else {
+            ReadOutcome::Current { last_access }
         });
     };
-    match codec.decode(key, map) {
-        Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(row, contents)?))),
-        Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
-    }
+    Ok(readable(row, key, map, codec)?.into())
+}
+
+/// The session in a row, or why the row cannot be read.
+fn readable(
+    row: &Row,
+    key: &SessionKey,
+    map: &[u8],
+    codec: &Codec,
+) -> Result<Result<SessionRecord, Arc<str>>, Failure> {
+    Ok(match codec.decode(key, map) {
+        Ok(contents) => codec.check(record(row, contents)?),
+        Err(error) => Err(error.to_string().into()),
+    })
 }
 
 pub(super) fn expired(row: &Row, codec: &Codec) -> Result<Expired, Failure> {
     let key = key(row)?;
     let map: Option<&[u8]> = row.try_get("map")?;
-    let record = match codec.decode(&key, map.unwrap_or_default()) {
-        Ok(contents) => Some(record(row, contents)?),
-        Err(_) => None,
-    };
+    let record = readable(row, &key, map.unwrap_or_default(), codec)?.ok();
     Ok(Expired { key, record })
 }
 
@@ -66,7 +77,8 @@ fn record(row: &Row, contents: Contents) -> Result<SessionRecord, Failure> {
     let idle_timeout = u64::try_from(idle_millis).ok().filter(|&millis| millis > 0);
     let idle_timeout = idle_timeout.map(Duration::from_millis);
     let expiry = number(row, "expirytime")?.unwrap_or(0);
-    let slack = idle_timeout.map_or(0, |_| expiry - last_access.as_millis() - idle_millis);
+    let unused = expiry.saturating_sub(last_access.as_millis());
+    let slack = idle_timeout.map_or(0, |_| unused.saturating_sub(idle_millis));
     Ok(SessionRecord {
         version: Version::from_i64(number(row, "lastsavedtime")?.unwrap_or(0)),
         created_at: time(row, "createtime")?,

@@ -162,10 +162,11 @@ pub(super) const RENAME: &str = concat!(
     " AND s.lastsavedtime = u.expected RETURNING u.position"
 );
 
-/// The expiry that a touched row gets: moved by as much as its last access moves.
+/// The expiry that a touched row gets: moved by as much as its last access moves. Somebody else may
+/// have written one that is so late that no sum with it is a `bigint`.
 macro_rules! moved {
     () => {
-        "LEAST(s.expirytime + u.access - s.accesstime, s.deadline)"
+        "LEAST(LEAST(s.expirytime, 4503599627370496) + u.access - s.accesstime, s.deadline)"
     };
 }
 
@@ -222,10 +223,11 @@ pub(super) const CLAIM: &str = claim!(
 /// Expired rows that Jetty wrote: they have no bucket.
 pub(super) const CLAIM_FOREIGN: &str = claim!("expirybucket IS NULL", "expirybucket");
 
-/// Rows whose bucket has passed and whose expiry has not: Jetty touched them.
+/// Rows whose bucket has passed and whose expiry has not: Jetty touched them, or somebody set an
+/// expiry that is so late that no sum with it is a `bigint`.
 pub(super) const REBUCKET: &str = concat!(
     "UPDATE jettysessions AS s SET expirybucket = ",
-    bucket!("s.expirytime"),
+    bucket!("LEAST(s.expirytime, 4503599627370496)"),
     " FROM (SELECT sessionid AS id, contextpath AS context, virtualhost AS host \
      FROM jettysessions WHERE expirybucket < $1::int8 AND expirytime > $1::int8 \
      ORDER BY expirybucket LIMIT $2::int8 FOR UPDATE SKIP LOCKED) AS u WHERE ",

@@ -19,6 +19,19 @@ pub(super) enum Failure {
     Unexpected(&'static str),
 }
 
+impl From<&'static str> for Failure {
+    fn from(what: &'static str) -> Self {
+        Self::Unexpected(what)
+    }
+}
+
+impl Failure {
+    /// Whether a key holds another kind of value than the one that was asked for.
+    pub(super) fn is_of_another_type(&self) -> bool {
+        matches!(self, Self::Server(error) if error.code() == Some("WRONGTYPE"))
+    }
+}
+
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         Self::Server(error)

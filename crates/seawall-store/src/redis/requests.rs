@@ -53,7 +53,7 @@ impl Requests<'_> {
         for (index, columns) in flatten(&groups, answers) {
             outcomes[index] = match columns.as_deref().and_then(row::departed_from) {
                 Some(origin) => self.read_moving(&reads[index].key, origin).await?,
-                None => row::outcome(columns, &reads[index].key, self.codec)?,
+                None => row::outcome(columns, &reads[index].key, self.codec),
             };
         }
         Ok(outcomes)
@@ -61,14 +61,21 @@ impl Requests<'_> {
 
     /// A read that is alone needs no script. The contents are asked for only when the version is not
     /// the known one.
-    async fn read_one(&self, Read { key, known }: &Read) -> Result<ReadOutcome, Failure> {
+    async fn read_one(&self, read: &Read) -> Result<ReadOutcome, Failure> {
+        match self.read_hash(read).await {
+            Err(failure) if failure.is_of_another_type() => Ok(row::of_another_type(self.codec)),
+            outcome => outcome,
+        }
+    }
+
+    async fn read_hash(&self, Read { key, known }: &Read) -> Result<ReadOutcome, Failure> {
         let ask = async |columns: &[&str]| {
             let mut command = redis::cmd("HMGET");
             command.arg(self.layout.session(key)).arg(columns);
             self.connection.query::<Columns>(&command).await
         };
         if let Some(known) = known
-            && let Some(outcome) = row::current(&ask(&row::STATE).await?, *known)?
+            && let Some(outcome) = row::current(&ask(&row::STATE).await?, *known)
         {
             return Ok(outcome);
         }
@@ -77,7 +84,7 @@ impl Requests<'_> {
             return self.read_moving(key, &origin).await;
         }
         let columns = Some(columns).filter(|columns| columns[0].is_some());
-        row::outcome(columns, key, self.codec)
+        Ok(row::outcome(columns, key, self.codec))
     }
 
     pub(super) async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, Failure> {
@@ -281,7 +288,8 @@ impl Requests<'_> {
         let mut script = self.scripts.read.prepare_invoke();
         script.key(self.layout.session(key)).arg("");
         let mut answers: Vec<Option<Columns>> = self.connection.invoke(&script).await?;
-        row::outcome(answers.pop().flatten(), key, self.codec)
+        let columns = answers.pop().flatten();
+        Ok(row::outcome(columns, key, self.codec))
     }
 
     /// Deletes a session wherever it has moved to; `word` is the answer from where it was.

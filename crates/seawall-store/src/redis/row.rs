@@ -60,16 +60,16 @@ pub(super) fn departed_from(columns: &[Column]) -> Option<&str> {
 pub(super) const STATE: [&str; 3] = ["version", "access", "pending"];
 
 /// Whether a session in this [`STATE`] is current; `None` when it has to be looked at.
-pub(super) fn current(state: &[Column], known: Version) -> Result<Option<ReadOutcome>, Failure> {
+pub(super) fn current(state: &[Column], known: Version) -> Option<ReadOutcome> {
     let [version, access, None] = state else {
-        return Ok(None);
+        return None;
     };
-    if optional(version)? != Some(known.as_i64()) {
-        return Ok(None);
+    if optional(version).ok()? != Some(known.as_i64()) {
+        return None;
     }
-    Ok(Some(ReadOutcome::Current {
-        last_access: Timestamp::from_millis(number(access)?),
-    }))
+    Some(ReadOutcome::Current {
+        last_access: Timestamp::from_millis(number(access).ok()?),
+    })
 }
 
 /// All of a session, and at the end the key from which it is on its way here, if it is.
@@ -97,58 +97,68 @@ pub(super) fn take_pending(columns: &mut Columns) -> Result<Option<String>, Fail
 }
 
 /// What the columns say of the session `key`, which was read.
-pub(super) fn outcome(
-    columns: Option<Columns>,
-    key: &SessionKey,
-    codec: &Codec,
-) -> Result<ReadOutcome, Failure> {
+pub(super) fn outcome(columns: Option<Columns>, key: &SessionKey, codec: &Codec) -> ReadOutcome {
     let Some(columns) = columns else {
-        return Ok(ReadOutcome::Missing);
+        return ReadOutcome::Missing;
     };
-    if let [access] = columns.as_slice() {
-        return Ok(ReadOutcome::Current {
-            last_access: Timestamp::from_millis(number(access)?),
-        });
+    match columns.as_slice() {
+        [] => of_another_type(codec),
+        [access] => match number(access) {
+            Ok(access) => ReadOutcome::Current {
+                last_access: Timestamp::from_millis(access),
+            },
+            Err(reason) => ReadOutcome::Unreadable(codec.unreadable_row(reason)),
+        },
+        columns => readable(columns, key, codec).into(),
     }
-    let (columns, map) = split_map(&columns)?;
-    match codec.decode(key, map) {
-        Ok(contents) => Ok(ReadOutcome::Found(Box::new(record(columns, contents)?))),
-        Err(error) => Ok(ReadOutcome::Unreadable(error.to_string().into())),
-    }
+}
+
+/// What there is to say of a key that holds something else than a session.
+pub(super) fn of_another_type(codec: &Codec) -> ReadOutcome {
+    ReadOutcome::Unreadable(codec.unreadable_row("its key holds no hash"))
 }
 
 /// A claimed session, from its member and its columns.
 pub(super) fn expired(columns: &[Column], codec: &Codec) -> Result<Expired, Failure> {
     let (member, columns) = columns.split_first().ok_or(SHORT)?;
-    let (columns, map) = split_map(columns)?;
     let key = session_key(member)?;
-    let record = match codec.decode(&key, map) {
-        Ok(contents) => Some(record(columns, contents)?),
-        Err(_) => None,
-    };
+    let record = readable(columns, &key, codec).ok();
     Ok(Expired { key, record })
+}
+
+/// The session in these columns, or why they cannot be read.
+fn readable(
+    columns: &[Column],
+    key: &SessionKey,
+    codec: &Codec,
+) -> Result<SessionRecord, Arc<str>> {
+    let noted = |reason| codec.unreadable_row(reason);
+    let (map, columns) = columns.split_last().ok_or(SHORT).map_err(noted)?;
+    let contents = codec.decode(key, map.as_deref().unwrap_or_default());
+    let contents = contents.map_err(|error| Arc::from(error.to_string()))?;
+    codec.check(record(columns, contents).map_err(noted)?)
 }
 
 /// A session in a list, from its member and four of its columns.
 pub(super) fn summary(columns: &[Column]) -> Result<SessionSummary, Failure> {
     let [member, created, access, node, origin] = columns else {
-        return Err(SHORT);
+        return Err(SHORT.into());
     };
+    // One bad row must not keep the others from being listed, and ended.
+    let time = |column| Timestamp::from_millis(number(column).unwrap_or(0));
     Ok(SessionSummary {
         key: session_key(member)?,
-        created_at: Timestamp::from_millis(number(created)?),
-        last_access: Timestamp::from_millis(number(access)?),
+        created_at: time(created),
+        last_access: time(access),
         last_node: text(node)?.into(),
         origin: name(origin)?,
     })
 }
 
-fn split_map(columns: &[Column]) -> Result<(&[Column], &[u8]), Failure> {
-    let (map, columns) = columns.split_last().ok_or(SHORT)?;
-    Ok((columns, map.as_deref().unwrap_or_default()))
-}
+/// Why columns cannot be read.
+type Reason = &'static str;
 
-fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Failure> {
+fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Reason> {
     let [
         version,
         created,
@@ -163,7 +173,7 @@ fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Failu
     else {
         return Err(SHORT);
     };
-    let span = |column| Ok::<_, Failure>(optional::<u64>(column)?.map(Duration::from_millis));
+    let span = |column| Ok::<_, Reason>(optional::<u64>(column)?.map(Duration::from_millis));
     Ok(SessionRecord {
         version: Version::from_i64(number(version)?),
         created_at: Timestamp::from_millis(number(created)?),
@@ -180,32 +190,32 @@ fn record(columns: &[Column], contents: Contents) -> Result<SessionRecord, Failu
     })
 }
 
-const SHORT: Failure = Failure::Unexpected("a session with other columns than this version's");
+const SHORT: Reason = "a session with other columns than this version's";
 
 fn session_key(member: &Column) -> Result<SessionKey, Failure> {
-    layout::session_key(text(member)?).ok_or(Failure::Unexpected("a session with another name"))
+    Ok(layout::session_key(text(member)?).ok_or("a session with another name")?)
 }
 
-fn number(column: &Column) -> Result<i64, Failure> {
+fn number(column: &Column) -> Result<i64, Reason> {
     Ok(optional(column)?.unwrap_or(0))
 }
 
-fn optional<T: FromStr>(column: &Column) -> Result<Option<T>, Failure> {
+fn optional<T: FromStr>(column: &Column) -> Result<Option<T>, Reason> {
     match text(column)? {
         "" => Ok(None),
         digits => match digits.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Failure::Unexpected("a number that is none")),
+            Err(_) => Err("a number that is none"),
         },
     }
 }
 
-fn name(column: &Column) -> Result<Option<Arc<str>>, Failure> {
+fn name(column: &Column) -> Result<Option<Arc<str>>, Reason> {
     let name = Some(text(column)?).filter(|name| !name.is_empty());
     Ok(name.map(Arc::from))
 }
 
-fn text(column: &Column) -> Result<&str, Failure> {
+fn text(column: &Column) -> Result<&str, Reason> {
     std::str::from_utf8(column.as_deref().unwrap_or_default())
-        .map_err(|_| Failure::Unexpected("a text that is not UTF-8"))
+        .map_err(|_| "a text that is not UTF-8")
 }

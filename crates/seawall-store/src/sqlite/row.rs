@@ -45,13 +45,10 @@ pub(super) fn record(
         };
         Ok((columns, map))
     };
-    let (columns, map) = read().map_err(|reason| {
-        codec.note_unreadable_row(&reason);
-        Arc::from(reason)
-    })?;
+    let (columns, map) = read().map_err(|reason: String| codec.unreadable_row(&reason))?;
     let contents = codec.decode(key, map);
     let contents = contents.map_err(|error| Arc::from(error.to_string()))?;
-    Ok(SessionRecord {
+    codec.check(SessionRecord {
         version: Version::from_i64(columns.version),
         created_at: Timestamp::from_millis(columns.created_at),
         last_access: Timestamp::from_millis(columns.access),

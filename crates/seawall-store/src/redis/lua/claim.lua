@@ -11,8 +11,14 @@ for _, index in ipairs(KEYS) do
   end
   for _, member in ipairs(due) do
     local session = partition .. 's:' .. member
-    local columns = redis.call('HMGET', session, 'version', 'created', 'access', 'idle', 'slack',
+    local columns = redis.pcall('HMGET', session, 'version', 'created', 'access', 'idle', 'slack',
       'deadline', 'principal', 'origin', 'node', 'map')
+    -- A key that holds something else than a hash must not hold up the others.
+    if columns.err and not string.find(columns.err, 'WRONGTYPE', 1, true) then
+      return columns
+    elseif columns.err then
+      columns = {false, false, false, false, false, false, false, false, false, false}
+    end
     local principal = columns[7]
     if principal and principal ~= '' then
       redis.call('SREM', partition .. 'principal:' .. principal, member)

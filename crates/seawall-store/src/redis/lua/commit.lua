@@ -38,14 +38,19 @@ local function split(session)
   return string.match(session, '^(.-{%d+}:)s:(.*)$')
 end
 
+-- What is no number counts as 0: a damaged row must not fail the others of its batch.
+local function number(text)
+  return tonumber(text) or 0
+end
+
 -- When the session expires, as a score; '' stands for a time that is not limited.
 local function expiry(row)
   local expiry = math.huge
   if row.idle ~= '' then
-    expiry = tonumber(row.access) + tonumber(row.idle) + tonumber(row.slack)
+    expiry = number(row.access) + number(row.idle) + number(row.slack)
   end
   if row.deadline ~= '' then
-    expiry = math.min(expiry, tonumber(row.deadline))
+    expiry = math.min(expiry, number(row.deadline))
   end
   if expiry == math.huge then
     return '+inf'
@@ -54,7 +59,7 @@ local function expiry(row)
 end
 
 local function later(access, other)
-  if tonumber(access) > tonumber(other) then
+  if number(access) > number(other) then
     return access
   end
   return other
@@ -148,6 +153,12 @@ end
 
 function commits.delete(session)
   local origin, arrival = next_argument(), next_argument()
+  local kind = redis.call('TYPE', session).ok
+  if kind ~= 'hash' and kind ~= 'none' then
+    -- It is no session, but the indexes take it for one.
+    remove(session)
+    return 'done'
+  end
   local version, principal, known, moved =
     unpack(redis.call('HMGET', session, 'version', 'principal', 'origin', 'moved'))
   if not version then
@@ -188,7 +199,7 @@ function commits.touch(session)
   if not row.access then
     return 'missing'
   end
-  if tonumber(touched) > tonumber(row.access) then
+  if number(touched) > number(row.access) then
     row.access = touched
     local partition, member = split(session)
     redis.call('HSET', session, 'access', touched)

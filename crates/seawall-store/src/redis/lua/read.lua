@@ -1,13 +1,19 @@
 #!lua flags=no-writes
 -- KEYS: sessions. ARGV: the version that the caller knows of each, or nothing.
 -- Answers for each: nil when it is missing, {access} when the version is known, {'pending', origin}
--- when it is on its way here from another partition, else its columns.
+-- when it is on its way here from another partition, {} when the key holds something else than a
+-- hash, else its columns.
 
 local answers = {}
 for i, session in ipairs(KEYS) do
-  local version, access, origin =
-    unpack(redis.call('HMGET', session, 'version', 'access', 'pending'))
-  if origin then
+  local state = redis.pcall('HMGET', session, 'version', 'access', 'pending')
+  if state.err and not string.find(state.err, 'WRONGTYPE', 1, true) then
+    return state
+  end
+  local version, access, origin = unpack(state)
+  if state.err then
+    answers[i] = {}
+  elseif origin then
     answers[i] = {'pending', origin}
   elseif not version then
     answers[i] = false
