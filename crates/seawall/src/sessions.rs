@@ -62,7 +62,8 @@ struct RevokeArgs {
 #[derive(Debug, Args)]
 struct OneSession {
     /// The session: its id as `list` shows it, or its cookie.
-    #[arg(value_name = "ID")]
+    // An id may begin with a hyphen.
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
     /// The application's context path.
     #[arg(long, default_value = "/")]
@@ -76,11 +77,7 @@ struct OneSession {
 pub(crate) fn run(settings: &Settings, args: &SessionsArgs) -> ExitCode {
     let answer = node::runtime().and_then(|runtime| {
         runtime.block_on(async {
-            let store = settings
-                .store
-                .open_with(&settings.store_options)
-                .await
-                .map_err(|error| error.to_string())?;
+            let store = store_access::open(&settings.store, &settings.store_options).await?;
             carry_out(&*store, &settings.session, &args.command).await
         })
     });

@@ -1,5 +1,5 @@
-//! The session store as `health` and `status` look at it: on a thread of its own, so that whatever
-//! hangs there hangs nobody else, and without making anything that is not there.
+//! The session store as commands look at it: without making anything that is not there, and where it
+//! must not hang them, on a thread of its own.
 
 use std::{sync::Arc, thread, time::Duration};
 

@@ -109,6 +109,39 @@ async fn sessions_are_listed_shown_revoked_and_swept() {
     assert_eq!(store.count().await.unwrap(), 0);
 }
 
+#[test]
+fn a_store_that_is_not_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for words in [&["revoke", "--principal", "user:42"][..], &["sweep"]] {
+        let mut command = seawall();
+        let output = command
+            .current_dir(folder.path())
+            .arg("sessions")
+            .args(words);
+        let output = output.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && error.contains("the file is not there"),
+            "{error}"
+        );
+    }
+    assert!(!folder.path().join("seawall-data").exists());
+}
+
+/// Ids are base64url, so one in 64 begins with a hyphen; some look like an option.
+#[tokio::test]
+async fn an_id_may_begin_with_a_hyphen() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    url.parse::<StoreUrl>().unwrap().open().await.unwrap();
+    for id in ["-EyVm0_x.node1", "-hVEyVm0_x", "--EyVm0_x"] {
+        for command in ["show", "revoke"] {
+            let (_, text) = sessions(&url, &[command, id]);
+            assert!(text.contains("no such session"), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn more_sessions_than_a_list_holds_all_end() {
     let folder = tempfile::tempdir().unwrap();
