@@ -14,19 +14,27 @@ use crate::{
     drain::{self, DrainArgs, ReadyArgs},
     health::{self, HealthArgs},
     install::{self, InstallArgs, UninstallArgs},
-    logging, node,
+    logging, node, output,
     reference::{self, CompletionsArgs, ManArgs, ReferenceArgs},
     sessions::{self, SessionsArgs},
     status::{self, StatusArgs},
     up,
 };
 
+pub(crate) use crate::output::{fail, say};
+
 /// Sessions that survive anything: application nodes, session store and sticky balancer.
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version, propagate_version = true)]
 struct Cli {
     /// What to log: error, warn, info, debug, or a filter such as seawall_node=debug.
-    #[arg(long, global = true, env = "SEAWALL_LOG", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        env = "SEAWALL_LOG",
+        default_value = "info",
+        value_parser = logging::parse_filter
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -137,9 +145,9 @@ impl FrontArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The configuration file.
-    #[arg(value_name = "FILE", default_value = "seawall.toml")]
-    file: PathBuf,
+    /// The configuration file; without one, the file that the other commands take.
+    #[arg(value_name = "FILE", env = "SEAWALL_CONFIG")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -210,29 +218,38 @@ impl From<Stick> for StickyMode {
 /// Runs the command that was asked for.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(reason) = logging::start(&cli.log) {
-        return fail(&reason);
+    // What `health` cannot see or tell is critical; everything else has failed.
+    let lost = match &cli.command {
+        Command::Health(_) => health::CRITICAL.into(),
+        _ => ExitCode::FAILURE,
+    };
+    match logging::start(&cli.log) {
+        Ok(()) => output::exit_code(carry_out(cli), lost),
+        Err(reason) => {
+            fail(&reason);
+            lost
+        }
     }
+}
+
+fn carry_out(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Balance(args) => with_settings(&args.config, |s| done(balance::run(s, &args))),
         Command::Bench(args) => match bench::run(&args) {
             Ok(code) => code,
             Err(error) => fail(&error),
         },
-        Command::Check(args) => match config::check_file(&args.file) {
-            Ok(()) => {
-                say(&format!("{}: ok", args.file.display()));
+        Command::Check(args) => match config::check_file(args.file.as_deref()) {
+            Ok(file) => {
+                say(&format!("{}: ok", file.display()));
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),
         },
-        Command::Completions(args) => {
-            reference::completions(&args, Cli::command());
-            ExitCode::SUCCESS
-        }
+        Command::Completions(args) => done(reference::completions(&args, Cli::command())),
         Command::Doctor(args) => with_settings(&args.config, |s| doctor::run(&s, &args)),
         Command::Drain(args) => with_settings(&args.config, |s| drain::run(&s, &args)),
-        Command::Health(args) => with_settings(&args.config, |s| health::run(&s, &args)),
+        Command::Health(args) => health::run(config::load(&args.config), &args),
         Command::Install(args) => done(install::install(&args)),
         Command::Man(args) => done(reference::man(&args, Cli::command())),
         Command::Node(args) => with_settings(&args.config, |s| done(node::run(s, &args))),
@@ -260,16 +277,4 @@ fn done(result: Result<(), String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a program says why it failed")]
-pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("seawall: {error}");
-    ExitCode::FAILURE
-}
-
-/// Tells the person at the terminal something that is not a log line.
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
 }

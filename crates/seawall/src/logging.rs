@@ -4,10 +4,17 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// A filter that can be used, still as text.
+pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; try error, warn, info or debug")),
+    }
+}
+
 /// Logs what `filter` lets through from now on.
 pub(crate) fn start(filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log {filter}: {error}; try error, warn, info or debug"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

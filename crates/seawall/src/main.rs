@@ -17,6 +17,7 @@ mod install;
 mod logging;
 mod node;
 mod open_files;
+mod output;
 mod parent;
 mod reference;
 mod reports;

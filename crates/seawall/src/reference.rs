@@ -6,7 +6,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 use clap_markdown::MarkdownOptions;
 
-use crate::doctor;
+use crate::{doctor, output::print};
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
@@ -36,8 +36,12 @@ enum Reference {
 }
 
 /// Prints a script that completes the command line.
-pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) {
-    clap_complete::generate(args.shell, &mut command, "seawall", &mut io::stdout());
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), String> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "seawall", &mut script);
+    let script = String::from_utf8(script).map_err(|error| error.to_string())?;
+    print(&script);
+    Ok(())
 }
 
 /// Writes the man pages.

@@ -24,8 +24,11 @@ pub(crate) enum ConfigError {
         column: usize,
         reason: String,
     },
+    /// There is no file, and none was named.
+    #[error("there is no {}; name the file", .0.join(" and no "))]
+    NotFound([&'static str; 2]),
     /// The file cannot be read.
-    #[error("{}: {source}; name another file with --config", path.display())]
+    #[error("{}: {source}; {}", path.display(), advice(source))]
     Unreadable { path: PathBuf, source: io::Error },
     /// A value is of the right type and cannot be used.
     #[error("{}: {key}: {reason}", path.display())]
@@ -36,7 +39,20 @@ pub(crate) enum ConfigError {
     },
 }
 
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "run this with sudo, or name another file"
+    } else {
+        "name another file"
+    }
+}
+
 impl ConfigError {
+    /// Whether there is no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The parser's error, with its place in the text and a guess at what was meant.
     pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let before = error

@@ -68,10 +68,7 @@ pub(crate) struct Settings {
 pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
     let (path, text) = match &args.config {
         Some(path) => (path.clone(), read(path)?),
-        None => match DEFAULT_FILES.iter().find(|path| Path::new(path).exists()) {
-            Some(path) => (path.into(), read(Path::new(path))?),
-            None => (DEFAULT_FILES[0].into(), String::new()),
-        },
+        None => find()?.unwrap_or_else(|| (DEFAULT_FILES[0].into(), String::new())),
     };
     let mut raw = Raw::parse(&path, &text)?;
     if let Some(store) = &args.store {
@@ -83,11 +80,17 @@ pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
     Settings::from_raw(&path, raw, encryption::environment()?)
 }
 
-/// Checks a file without doing anything. Only services have credentials, so those are not looked for.
-pub(crate) fn check_file(path: &Path) -> Result<(), ConfigError> {
-    let mut raw = Raw::parse(path, &read(path)?)?;
+/// Checks a file, or the one that would be used, and says which that is, without doing anything. Only
+/// services have credentials, so those are not looked for.
+pub(crate) fn check_file(named: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let (path, text) = match named {
+        Some(path) => (path.to_owned(), read(path)?),
+        None => find()?.ok_or(ConfigError::NotFound(DEFAULT_FILES))?,
+    };
+    let mut raw = Raw::parse(&path, &text)?;
     secret_file::leave_credentials_out(&mut raw);
-    Settings::from_raw(path, raw, encryption::environment()?).map(drop)
+    Settings::from_raw(&path, raw, encryption::environment()?)?;
+    Ok(path)
 }
 
 /// The settings of a file that is yet to be written, at `path`; nor need its password file be there.
@@ -96,6 +99,19 @@ pub(crate) fn of_text(path: &Path, text: &str) -> Result<Settings, ConfigError> 
     secret_file::leave_credentials_out(&mut raw);
     raw.store.password_file = PathBuf::new();
     Settings::from_raw(path, raw, encryption::environment()?)
+}
+
+/// The first of the files that is there. One that cannot be looked at is not passed over: the settings
+/// of the cluster may be in it.
+fn find() -> Result<Option<(PathBuf, String)>, ConfigError> {
+    for path in DEFAULT_FILES.map(Path::new) {
+        match read(path) {
+            Ok(text) => return Ok(Some((path.to_owned(), text))),
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -234,7 +250,11 @@ fn store(path: &Path, raw: &Raw) -> Result<StoreUrl, ConfigError> {
             reason,
         })?;
     let Some(file) = file else { return Ok(url) };
-    let password = read(&file)?;
+    let password = fs::read_to_string(&file).map_err(|error| ConfigError::Value {
+        path: path.into(),
+        key: "store.password_file".to_owned(),
+        reason: format!("{}: {error}", file.display()),
+    })?;
     Ok(url.with_password(password.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

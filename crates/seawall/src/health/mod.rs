@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::{
     cli::{ConfigArgs, say},
-    config::Settings,
+    config::{ConfigError, Settings},
     node,
 };
 use finding::{Finding, Level};
@@ -26,7 +26,7 @@ pub(crate) use nodes::SKEW_WARNING;
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// Exit codes, as monitoring plug-ins have them: 0 well, 1 with warnings, 2 critical. It ends within
-/// ten seconds, whatever hangs.
+/// ten seconds, whatever hangs. Without a configuration it sees nothing, which is critical.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
     #[command(flatten)]
@@ -36,11 +36,15 @@ pub(crate) struct HealthArgs {
     json: bool,
 }
 
-/// Looks at everything and says what it found.
-pub(crate) fn run(settings: &Settings, args: &HealthArgs) -> ExitCode {
-    let findings = match node::runtime() {
-        Ok(runtime) => runtime.block_on(check_all(settings)),
-        Err(error) => vec![Finding::critical("health", error)],
+/// The exit code when something is critical, or nothing can be seen.
+pub(crate) const CRITICAL: u8 = Level::Critical as u8;
+
+/// Looks at everything and says what it found; without settings it sees nothing, which is critical.
+pub(crate) fn run(settings: Result<Settings, ConfigError>, args: &HealthArgs) -> ExitCode {
+    let findings = match (settings, node::runtime()) {
+        (Ok(settings), Ok(runtime)) => runtime.block_on(check_all(&settings)),
+        (Err(error), _) => vec![Finding::critical("configuration", error.to_string())],
+        (_, Err(error)) => vec![Finding::critical("health", error)],
     };
     let worst = finding::worst(&findings);
     say(&if args.json {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     cli::{ConfigArgs, fail, say},
     config::Settings,
-    node,
+    node, output,
 };
 use overview::Overview;
 use sample::{Sample, StoreWatch};
@@ -75,7 +75,7 @@ async fn show(settings: &Settings, args: &StatusArgs) -> Result<(), String> {
             ""
         };
         say(&format!("{clear}{text}"));
-        if !args.watch {
+        if !args.watch || output::is_unread() {
             return Ok(());
         }
         before = after;

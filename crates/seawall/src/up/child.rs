@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{GRACE, watch::Watch};
+use crate::output::complain;
 
 /// The pauses before restarts: none at first, then longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -133,13 +134,9 @@ impl Child {
 }
 
 /// Passes a child's log on, with its name before each line.
-#[expect(
-    clippy::print_stderr,
-    reason = "the child's log goes where this process logs"
-)]
 async fn pass_on(name: String, log: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(log).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        eprintln!("{name} | {line}");
+        complain(&format!("{name} | {line}"));
     }
 }

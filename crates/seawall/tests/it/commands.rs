@@ -1,8 +1,15 @@
 //! `check`, `health` and what is said to somebody who calls the program wrongly.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    os::unix::fs::symlink,
+    path::Path,
+    process::Stdio,
+};
 
 use seawall_testing::TestMariaDb;
+use serde_json::Value;
 
 use crate::cluster::{Cluster, seawall};
 
@@ -80,6 +87,110 @@ fn health_is_well_only_when_all_is() {
         .output()
         .unwrap();
     assert_ne!(output.status.code(), Some(0), "nothing runs there");
+}
+
+#[test]
+fn check_looks_where_the_others_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |variable: Option<&str>| {
+        let mut command = seawall();
+        command.current_dir(folder.path()).arg("check");
+        command.env_remove("SEAWALL_CONFIG");
+        if let Some(file) = variable {
+            command.env("SEAWALL_CONFIG", file);
+        }
+        let output = command.output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    if !Path::new("/etc/seawall/seawall.toml").exists() {
+        assert!(check(None).contains("name the file"), "{}", check(None));
+    }
+    fs::write(folder.path().join("other.toml"), "").unwrap();
+    assert_eq!(check(Some("other.toml")), "other.toml: ok\n");
+    fs::write(folder.path().join("seawall.toml"), "").unwrap();
+    assert_eq!(check(None), "seawall.toml: ok\n");
+}
+
+/// Monitoring takes exit code 1 for a warning.
+#[test]
+fn health_without_a_configuration_is_critical() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seawall.toml");
+    let health = |options: &[&str]| {
+        let mut command = seawall();
+        command
+            .current_dir(folder.path())
+            .args(["health", "--json"]);
+        let output = command.args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        output.stdout
+    };
+    let assert_critical = |options: &[&str], words: &str| {
+        let report: Value = serde_json::from_slice(&health(options)).unwrap();
+        let detail = report["checks"][0]["detail"].as_str().unwrap();
+        assert_eq!(report["level"], "critical");
+        assert!(detail.contains(words), "{detail}");
+    };
+    assert_critical(&["--config", "missing.toml"], "name another file");
+    fs::write(&file, "[stroe]\n").unwrap();
+    assert_critical(&[], "did you mean `store`");
+    fs::write(
+        &file,
+        "[store]\nurl = \"redis://h\"\npassword_file = \"/no\"\n",
+    )
+    .unwrap();
+    assert_critical(&[], "store.password_file: /no: No such file");
+    // A file that cannot be read, not even by root.
+    fs::remove_file(&file).unwrap();
+    symlink(&file, &file).unwrap();
+    assert_critical(&[], "seawall.toml: Too many levels of symbolic links");
+    assert!(health(&["--log", "a=b=c"]).is_empty());
+}
+
+#[test]
+fn answers_that_nobody_reads_are_no_failure_and_lost_ones_are() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("seawall.toml"), "").unwrap();
+    let run = |words: &[&str], stdout: Stdio| {
+        let mut command = seawall();
+        command.current_dir(folder.path()).args(words);
+        command.stdout(stdout).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), error)
+    };
+    let unread = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for words in [&["check"][..], &["completions", "bash"]] {
+        assert_eq!(run(words, unread()), (Some(0), String::new()));
+        let (code, error) = run(words, full());
+        assert_eq!(code, Some(1), "{error}");
+        assert!(
+            error.starts_with("seawall: standard output: No space"),
+            "{error}"
+        );
+    }
+    assert_eq!(run(&["health"], unread()).0, Some(2));
+    assert_eq!(run(&["health"], full()).0, Some(2));
+}
+
+#[test]
+fn a_status_that_nobody_watches_any_more_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = seawall();
+    command
+        .current_dir(folder.path())
+        .args(["status", "--watch", "--json"]);
+    let mut status = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(status.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    drop(output);
+    assert!(status.wait().unwrap().success());
 }
 
 /// The password that a real database wants comes from where systemd puts credentials.
