@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
@@ -11,12 +11,16 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 #[derive(Debug)]
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
+    ends: mpsc::Receiver<End>,
 }
+
+/// How a worker ended: with an error when it panicked.
+type End = Result<(), WorkersError>;
 
 /// Why workers did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkersError {
-    /// A worker panicked; the others have ended.
+    /// A worker panicked; the others may still run, or wait for it for ever.
     #[error("worker thread `{name}` panicked; this is a bug, its message is in the log above")]
     Panicked {
         /// Name of the thread.
@@ -47,29 +51,46 @@ impl Workers {
     {
         let main = Arc::new(main);
         let mut threads = Vec::with_capacity(count);
+        let (ending, ends) = mpsc::channel();
         for index in 0..count {
+            let ending = Ending(ending.clone());
             threads.push(spawn_one(
                 format!("{name}-{index}"),
                 index,
                 Arc::clone(&main),
+                ending,
             )?);
         }
-        Ok(Self { threads })
+        Ok(Self { threads, ends })
     }
 
-    /// Waits until every worker has ended. Blocks the calling thread.
+    /// Waits until every worker has ended, or one has panicked: then the program should end, for the
+    /// others may wait for it. Blocks the calling thread.
     ///
     /// # Errors
     /// When a worker panicked.
     pub fn join(self) -> Result<(), WorkersError> {
-        let mut panicked = None;
+        self.ends.iter().collect::<Result<(), _>>()?;
         for thread in self.threads {
-            let name = thread.thread().name().unwrap_or("worker").to_owned();
-            if thread.join().is_err() {
-                panicked.get_or_insert(WorkersError::Panicked { name });
-            }
+            // It has said that it ended well.
+            let _ = thread.join();
         }
-        panicked.map_or(Ok(()), Err)
+        Ok(())
+    }
+}
+
+/// Tells of a worker's end, however it comes.
+struct Ending(mpsc::Sender<End>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let name = thread::current().name().unwrap_or("worker").to_owned();
+        let end = match thread::panicking() {
+            true => Err(WorkersError::Panicked { name }),
+            false => Ok(()),
+        };
+        // Nobody listens when the other workers could not be started.
+        let _ = self.0.send(end);
     }
 }
 
@@ -77,25 +98,29 @@ fn spawn_one<F, Fut>(
     name: String,
     index: usize,
     main: Arc<F>,
+    ending: Ending,
 ) -> Result<JoinHandle<()>, WorkersError>
 where
     F: Fn(usize) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let (report, started) = std::sync::mpsc::sync_channel(1);
+    let (report, started) = mpsc::sync_channel(1);
     let failed = |source| WorkersError::Start {
         name: name.clone(),
         source,
     };
-    let thread = std::thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(name.clone())
-        .spawn(move || match local_runtime() {
-            Ok(runtime) => {
-                let _ = report.send(Ok(()));
-                runtime.block_on(main(index));
-            }
-            Err(error) => {
-                let _ = report.send(Err(error));
+        .spawn(move || {
+            let _ending = ending;
+            match local_runtime() {
+                Ok(runtime) => {
+                    let _ = report.send(Ok(()));
+                    runtime.block_on(main(index));
+                }
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                }
             }
         })
         .map_err(failed)?;
@@ -137,8 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_reported_by_name() {
-        let workers = Workers::spawn("bad", 1, |_| async { panic!("on purpose") }).unwrap();
+    fn a_panic_is_reported_by_name_while_others_wait() {
+        let workers = Workers::spawn("bad", 2, |index| async move {
+            if index == 1 {
+                std::future::pending::<()>().await;
+            }
+            panic!("on purpose");
+        });
+        let workers = workers.unwrap();
         let error = workers.join().unwrap_err();
         assert!(error.to_string().contains("bad-0"), "{error}");
     }

@@ -25,7 +25,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::{Instant, timeout},
 };
 
@@ -101,7 +101,7 @@ impl Batcher {
     /// Outside a tokio runtime with time and I/O.
     #[must_use]
     pub fn spawn(store: Arc<dyn SessionStore>, settings: &BatcherSettings) -> Self {
-        let queue_limit = settings.queue_limit.max(1);
+        let queue_limit = settings.queue_limit.clamp(1, Semaphore::MAX_PERMITS);
         let (reads, read_queue) = mpsc::channel(queue_limit);
         let (commits, commit_queue) = mpsc::channel(queue_limit);
         let (availability, metrics) = (Arc::default(), Arc::default());
