@@ -157,6 +157,26 @@ impl StoreUrl {
         }
     }
 
+    /// Sees whether a server's address can be used, as far as that can be told without connecting.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] as from [`open`](Self::open).
+    pub fn validate(&self) -> Result<(), StoreError> {
+        #[cfg(feature = "server")]
+        let (limits, codec) = (ServerLimits::default(), Codec::default());
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(url) => crate::mysql::MysqlStore::new(url, &limits, codec).map(drop),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => {
+                crate::postgres::PostgresStore::new(url, &limits, codec).map(drop)
+            }
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => crate::redis::RedisStore::new(url, &limits, codec).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the store, in which sessions are neither compressed nor encrypted. A server that is
     /// down is no error: the store connects when it is back.
     ///
@@ -285,6 +305,26 @@ mod tests {
                 !shown.contains("hush") && !shown.contains("hu@sh"),
                 "{shown}"
             );
+        }
+    }
+
+    #[cfg(all(feature = "mysql", feature = "postgres", feature = "redis"))]
+    #[test]
+    fn what_a_back_end_would_refuse_is_seen_without_connecting() {
+        let validated = |text: &str| text.parse::<StoreUrl>().unwrap().validate();
+        for good in ["memory:", "postgres://u@h/d", "mysql://u@h/d", "redis://h"] {
+            validated(good).unwrap();
+        }
+        for bad in [
+            "postgres://",
+            "postgres://u@h:99999/d",
+            "postgres://u@h/d?foo=bar",
+            "mysql://u@h:99999/d",
+            "mysql://u@h/d?foo=bar",
+            "redis://h:99999",
+            "redis://h?foo=bar",
+        ] {
+            assert!(validated(bad).is_err(), "{bad}");
         }
     }
 

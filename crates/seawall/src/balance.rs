@@ -5,7 +5,7 @@ use seawall_net::{AddressError, Shutdown};
 
 use crate::{
     cli::BalanceArgs,
-    config::Settings,
+    config::{Settings, parse_name},
     node::{cores, end_on_signal},
     open_files, parent, service,
 };
@@ -54,6 +54,7 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
 /// Reads `NAME=ADDRESS` or `NAME=ADDRESS,weight=N`.
 pub(crate) fn parse_server(text: &str) -> Result<ServerConfig, String> {
     let (name, rest) = text.split_once('=').ok_or("write NAME=ADDRESS")?;
+    let name = parse_name(name)?;
     let (address, weight) = match rest.split_once(",weight=") {
         Some((address, weight)) => {
             let weight = weight
@@ -84,7 +85,13 @@ mod tests {
             (&*server.name, &*server.address.to_string(), server.weight),
             ("node1", "127.0.0.1:8080", 3)
         );
-        for text in ["", "node1", "node1=nowhere", "node1=127.0.0.1:80,weight=x"] {
+        for text in [
+            "",
+            "node1",
+            "node1=nowhere",
+            "node1=127.0.0.1:80,weight=x",
+            "a/b=127.0.0.1:80",
+        ] {
             assert!(parse_server(text).is_err(), "{text}");
         }
     }

@@ -124,10 +124,10 @@ pub(crate) struct BalanceArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FrontArgs {
     /// Where clients connect.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::parse_address)]
     pub(crate) http: Option<SocketAddr>,
     /// Where the statistics are.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::parse_address)]
     pub(crate) stats: Option<SocketAddr>,
     /// How a client is kept with its node.
     #[arg(long, value_enum)]
@@ -157,10 +157,10 @@ pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
     /// The node's name, unique in the cluster.
-    #[arg(long, default_value = "node1")]
+    #[arg(long, default_value = "node1", value_parser = config::parse_name)]
     pub(crate) name: String,
     /// Where it listens, if not where the configuration says.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::parse_address)]
     pub(crate) listen: Option<SocketAddr>,
     /// A Unix socket to listen on too, for a balancer on this machine.
     #[arg(long, value_name = "PATH")]

@@ -104,6 +104,9 @@ impl PostgresConnector {
         let mut config: Config = uri
             .parse()
             .map_err(|error| rejected(format!("the URL cannot be understood: {error}")))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(rejected("it names no host".to_owned()));
+        }
         if let Some(password) = url.password() {
             config.password(password);
         }

@@ -3,7 +3,9 @@
 mod duration;
 mod encryption;
 mod error;
+mod feasible;
 mod nodes;
+mod places;
 mod raw;
 mod secret_file;
 mod size;
@@ -30,10 +32,14 @@ use crate::cli::ConfigArgs;
 pub(crate) use duration::parse as parse_duration;
 pub(crate) use error::ConfigError;
 pub(crate) use nodes::{NodePlace, Nodes};
+pub(crate) use places::{parse_address, parse_name};
 use raw::Raw;
 
 /// The files that are looked for when none is named: here, and where `install` puts it.
 const DEFAULT_FILES: [&str; 2] = ["seawall.toml", "/etc/seawall/seawall.toml"];
+
+/// The most requests of a node that may be let wait: more would need more memory than they are worth.
+const QUEUE_LIMIT_MAX: usize = 1 << 24;
 
 /// What a check may be late.
 const LINGER_MARGIN: Duration = Duration::from_secs(1);
@@ -89,8 +95,15 @@ pub(crate) fn check_file(named: Option<&Path>) -> Result<PathBuf, ConfigError> {
     };
     let mut raw = Raw::parse(&path, &text)?;
     secret_file::leave_credentials_out(&mut raw);
-    Settings::from_raw(&path, raw, encryption::environment()?)?;
-    Ok(path)
+    let settings = Settings::from_raw(&path, raw, encryption::environment()?)?;
+    match feasible::check(&settings) {
+        Ok(()) => Ok(path),
+        Err((key, reason)) => Err(ConfigError::Value {
+            path,
+            key: key.to_owned(),
+            reason,
+        }),
+    }
 }
 
 /// The settings of a file that is yet to be written, at `path`; nor need its password file be there.
@@ -132,10 +145,12 @@ impl Settings {
         let store = store(path, &raw)?;
         let keys = encryption::keys(path, &raw.session.encryption, keys)?;
         let codec = Codec::new(raw.session.compress_above.0, keys);
-        if raw.store.queue_limit == 0 {
-            let reason = "some requests must be able to wait; write 1 or more".to_owned();
+        if !(1..=QUEUE_LIMIT_MAX).contains(&raw.store.queue_limit) {
+            let reason = format!("write how many requests may wait, from 1 to {QUEUE_LIMIT_MAX}");
             return Err(wrong("store.queue_limit", reason));
         }
+        balancer_check(&raw.balancer.check)
+            .map_err(|(key, reason)| wrong(&format!("balancer.check.{key}"), reason))?;
         let session = SessionSettings {
             on_outage: match raw.store.on_outage {
                 raw::OnOutage::Fail => OnOutage::Fail,
@@ -271,6 +286,25 @@ fn virtual_hosts(hosts: &[String]) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a check can tell who is up; if not, the key and what is wrong.
+fn balancer_check(check: &raw::Check) -> Result<(), (&'static str, String)> {
+    if !check.path.starts_with('/') {
+        return Err(("path", format!("{:?} does not begin with /", check.path)));
+    }
+    if check.expect.is_empty() {
+        return Err((
+            "expect",
+            "name a status that a well node answers".to_owned(),
+        ));
+    }
+    for (key, count) in [("rise", check.rise), ("fall", check.fall)] {
+        if count == 0 {
+            return Err((key, "it takes one check at least".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn balancer(raw: &Raw) -> BalancerConfig {

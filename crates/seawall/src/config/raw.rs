@@ -13,6 +13,7 @@ use crate::cli::Stick;
 use super::{
     duration::{MaybeSpan, Span, Timeout},
     error::ConfigError,
+    places,
     size::MaybeSize,
 };
 
@@ -131,8 +132,11 @@ pub(super) struct Nodes {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
+    #[serde(deserialize_with = "places::name")]
     pub(super) name: String,
+    #[serde(deserialize_with = "places::address")]
     pub(super) address: SocketAddr,
+    #[serde(default, deserialize_with = "places::some_address")]
     pub(super) listen: Option<SocketAddr>,
     #[serde(default = "default_weight")]
     pub(super) weight: u32,
@@ -145,7 +149,9 @@ fn default_weight() -> u32 {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Balancer {
+    #[serde(deserialize_with = "places::address")]
     pub(super) http: SocketAddr,
+    #[serde(deserialize_with = "places::address")]
     pub(super) stats: SocketAddr,
     pub(super) stick: Stick,
     pub(super) algorithm: Algorithm,

@@ -75,7 +75,24 @@ fn wrong_values_say_where_and_what_to_write() {
     assert!(text.contains("2:15") && text.contains("strict"), "{text}");
     let text = error("[store]\non_outage = \"serve\"");
     assert!(text.contains("serve-cached"), "{text}");
-    assert!(error("[store]\nqueue_limit = 0").contains("store.queue_limit"));
+    for limit in ["0", "9223372036854775807"] {
+        let text = error(&format!("[store]\nqueue_limit = {limit}"));
+        assert!(text.contains("store.queue_limit"), "{text}");
+    }
+    for (key, value) in [
+        ("path", "\"up\""),
+        ("expect", "[]"),
+        ("rise", "0"),
+        ("fall", "0"),
+    ] {
+        let text = error(&format!("[balancer.check]\n{key} = {value}"));
+        assert!(text.contains(&format!("balancer.check.{key}: ")), "{text}");
+    }
+    let text = error("[balancer]\nhttp = \"localhost:80\"");
+    assert!(
+        text.contains(":2:8: ") && text.contains("write IP:PORT"),
+        "{text}"
+    );
     assert!(error("[nodes]\ncount = 0").contains("nodes.count"));
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
     assert!(error("[session.cookie]\nname = \"a b\"").contains("cookie name"));
@@ -121,6 +138,8 @@ fn a_list_of_nodes_that_contradicts_itself_is_refused() {
     assert!(twice("node2", "node1").contains("names are unique"));
     assert!(twice("192.0.2.12", "192.0.2.11").contains("has the address 192.0.2.11:8080"));
     assert!(twice("weight = 3", "weight = 300").contains("0 to 256"));
+    assert!(twice("node2", "a/b").contains("seawall.toml:6:8: "));
+    assert!(twice("192.0.2.12:", "db:").contains("seawall.toml:7:11: "));
     assert!(twice("weight = 3", "wight = 3").contains("did you mean `weight`"));
     assert!(twice("name = \"node2\"\n", "").contains("missing field `name`"));
 }

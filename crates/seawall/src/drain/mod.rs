@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     admin::{self, AdminArgs},
     cli::{ConfigArgs, fail, say},
-    config::{NodePlace, Settings, parse_duration},
+    config::{NodePlace, Settings, parse_address, parse_duration},
     http_client, node,
     reports::{self, AskedNode, NodeReport},
 };
@@ -51,7 +51,7 @@ pub(crate) struct DrainArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
     /// Where a balancer has its statistics, if not where the configuration says; once for each.
-    #[arg(long = "balancer", value_name = "ADDRESS")]
+    #[arg(long = "balancer", value_name = "ADDRESS", value_parser = parse_address)]
     balancers: Vec<SocketAddr>,
     /// Drain it even if no other node takes traffic.
     #[arg(long)]

@@ -90,6 +90,32 @@ fn health_is_well_only_when_all_is() {
 }
 
 #[test]
+fn check_says_what_nodes_and_balancers_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seawall.toml");
+    for (text, key) in [
+        ("store.url = \"postgres://u@h:99999/d\"", "store.url: "),
+        ("store.url = \"mysql://u@h/d?foo=bar\"", "store.url: "),
+        (
+            "nodes.webapps = \"/nope\"",
+            "nodes.webapps: /nope: No such file",
+        ),
+        ("admin.token_file = \"/nope\"", "admin.token_file: "),
+        (
+            "balancer.stats = \"0.0.0.0:8000\"",
+            "balancer.stats on 0.0.0.0:8000",
+        ),
+        ("nodes.port = 8404", "node1 would listen on 127.0.0.1:8404"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let output = seawall().arg("check").arg(&file).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn check_looks_where_the_others_look() {
     let folder = tempfile::tempdir().unwrap();
     let check = |variable: Option<&str>| {
