@@ -29,9 +29,10 @@ const DUPLICATE: u16 = 1062;
 /// A lock that took too long, a deadlock, a row that changed under a snapshot.
 const UNDONE: [u16; 3] = [1205, 1213, 1020];
 /// Too many connections; shutting down; killed; broken packets; read-only; switching primaries; a
-/// Galera node that is not in its cluster; closed for idleness.
-const UNAVAILABLE: [u16; 15] = [
-    1040, 1047, 1053, 1077, 1079, 1158, 1159, 1160, 1161, 1290, 1317, 1792, 1836, 1927, 4031,
+/// Galera node that is not in its cluster; closed for idleness. 1146 is a table that somebody dropped:
+/// the next connection makes it again.
+const UNAVAILABLE: [u16; 16] = [
+    1040, 1047, 1053, 1077, 1079, 1146, 1158, 1159, 1160, 1161, 1290, 1317, 1792, 1836, 1927, 4031,
 ];
 
 impl link::Failure for Failure {

@@ -85,7 +85,7 @@ async fn make_tables(conn: &mut Conn) -> Result<(), Failure> {
             version int PRIMARY KEY, applied_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)",
     )
     .await?;
-    let insert = format!("INSERT INTO seawall_schema (version) VALUES ({VERSION})");
+    let insert = format!("INSERT IGNORE INTO seawall_schema (version) VALUES ({VERSION})");
     Ok(conn.query_drop(insert).await?)
 }
 
@@ -98,11 +98,10 @@ async fn has_column(conn: &mut Conn, column: &str) -> Result<bool, Failure> {
         .is_some())
 }
 
-/// The version of the tables; 0 when there are none.
+/// The version of the tables; 0 when there are none, even if somebody dropped them and left their
+/// version.
 async fn current_version(conn: &mut Conn) -> Result<i32, Failure> {
-    let find = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() \
-                AND table_name = 'seawall_schema'";
-    if conn.query_first::<Row, _>(find).await?.is_none() {
+    if !has_table(conn, "seawall_schema").await? {
         return Ok(0);
     }
     let newest = "SELECT COALESCE(MAX(version), 0) FROM seawall_schema";
@@ -113,5 +112,12 @@ async fn current_version(conn: &mut Conn) -> Result<i32, Failure> {
              upgrade this node"
         )));
     }
-    Ok(version)
+    let has_sessions = has_table(conn, "JettySessions").await?;
+    Ok(if has_sessions { version } else { 0 })
+}
+
+async fn has_table(conn: &mut Conn, name: &str) -> Result<bool, Failure> {
+    let find = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() \
+                AND table_name = ?";
+    Ok(conn.exec_first::<Row, _, _>(find, (name,)).await?.is_some())
 }

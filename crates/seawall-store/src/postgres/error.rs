@@ -88,13 +88,14 @@ impl Failure {
 }
 
 /// Whether the database may take the same statement later. Classes 08 and 57P are connections that
-/// break and servers that go down or come up; 25006 is a server that became a standby.
+/// break and servers that go down or come up; 25006 is a server that became a standby; 42P01 is a table
+/// that somebody dropped: the next connection makes it again.
 fn is_unavailable(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return true;
     };
     let code = code.code();
-    code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25006"
+    code.starts_with("08") || code.starts_with("57P") || ["53300", "25006", "42P01"].contains(&code)
 }
 
 /// Codes: PostgreSQL's documentation, appendix A.

@@ -1,7 +1,7 @@
 //! The table, and how it comes into being.
 
 use futures_util::future;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
 use super::{error::Failure, sql};
 
@@ -54,28 +54,27 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Failure> {
                 version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
         )
         .await?;
-    let row = transaction
-        .query_one("SELECT COALESCE(max(version), 0) FROM seawall_schema", &[])
-        .await?;
-    let applied: i32 = row.try_get(0)?;
+    let applied = current_version(&transaction).await?;
     let pending = (1..)
         .zip(MIGRATIONS)
         .filter(|(version, _)| *version > applied);
     for (version, migration) in pending {
         transaction.batch_execute(migration).await?;
-        let insert = "INSERT INTO seawall_schema (version) VALUES ($1)";
+        let insert = "INSERT INTO seawall_schema (version) VALUES ($1) ON CONFLICT DO NOTHING";
         transaction.execute(insert, &[&version]).await?;
     }
     transaction.commit().await?;
     Ok(())
 }
 
-/// The version of the tables; 0 when there are none.
-async fn current_version(client: &Client) -> Result<i32, Failure> {
-    let row = client
-        .query_one("SELECT to_regclass('seawall_schema')::text", &[])
-        .await?;
-    if row.try_get::<_, Option<&str>>(0)?.is_none() {
+/// The version of the tables; 0 when there are none, even if somebody dropped them and left their
+/// version.
+async fn current_version(client: &impl GenericClient) -> Result<i32, Failure> {
+    let find = "SELECT to_regclass('seawall_schema') IS NOT NULL, \
+                to_regclass('jettysessions') IS NOT NULL";
+    let row = client.query_one(find, &[]).await?;
+    let (has_version, has_sessions): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if !has_version {
         return Ok(0);
     }
     let row = client
@@ -88,7 +87,7 @@ async fn current_version(client: &Client) -> Result<i32, Failure> {
              upgrade this node"
         )));
     }
-    Ok(version)
+    Ok(if has_sessions { version } else { 0 })
 }
 
 /// A statement, the types of its parameters, and the index that it must go by.

@@ -18,9 +18,11 @@ use crate::{
         SessionSummary, StoreError,
     },
 };
+use file::OpenedFile;
 use worker::{ReadRequest, Reader, WriteRequest, Writer, ask};
 
 mod error;
+mod file;
 mod row;
 mod schema;
 mod statements;
@@ -53,10 +55,11 @@ impl SqliteStore {
     pub fn open(path: &Path, codec: Codec) -> Result<Self, StoreError> {
         let description: Arc<str> = format!("SQLite {}", path.display()).into();
         let path = schema::prepare_file(&description, path)?;
+        let file = OpenedFile::at(&path).map_err(|e| error::file_error(&description, &path, &e))?;
         let writer = schema::connect(&description, &path)?;
         let reader = schema::connect(&description, &path)?;
-        let mut writer = Writer::new(description.clone(), writer, codec.clone());
-        let mut reader = Reader::new(description.clone(), reader, codec.clone());
+        let mut writer = Writer::new(description.clone(), file.clone(), writer, codec.clone());
+        let mut reader = Reader::new(description.clone(), file, reader, codec.clone());
         Ok(Self {
             reader: worker::spawn(&description, "sqlite-reader", move |r| reader.serve(r))?,
             writer: worker::spawn(&description, "sqlite-writer", move |r| writer.serve(r))?,

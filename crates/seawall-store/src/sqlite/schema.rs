@@ -124,8 +124,9 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<String> {
 
 /// Carries out the migrations that are missing and answers the version of the schema.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
-    if schema_version(connection)? >= MIGRATIONS.len() {
-        return schema_version(connection);
+    let present = schema_version(connection)?;
+    if present >= MIGRATIONS.len() {
+        return Ok(present);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have migrated while this one waited for the lock.
@@ -140,10 +141,22 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
     Ok(version)
 }
 
+/// The version of the table; 0 when there is none, even if somebody dropped it and left its version.
 fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
     let version: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     // A negative version is none of ours: let it count as one that is not known.
-    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let is_ours = version <= MIGRATIONS.len();
+    Ok(if is_ours && !has_table(connection)? {
+        0
+    } else {
+        version
+    })
+}
+
+fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
+    let find = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'JettySessions')";
+    connection.query_row(find, (), |row| row.get(0))
 }
 
 /// Repeats what fails because of a lock, for as long as a lock is waited for.

@@ -1,6 +1,6 @@
 //! What is SQLite's own: the file, and several processes that share it.
 
-use std::{os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
 
 use super::SqliteStore;
 use crate::{
@@ -51,6 +51,42 @@ async fn the_file_is_private_and_its_folder_is_made() {
     drop(store);
     let reopened = SqliteStore::open(&path, Codec::default()).unwrap();
     assert_eq!(reopened.count().await.unwrap(), 1);
+}
+
+/// What is removed or replaced lives on for whoever has it open; a node that starts later has another.
+#[tokio::test]
+async fn a_file_that_is_not_at_its_path_any_more_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("s.db"), folder.path().join("away.db"));
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
+    store.commit(&[create("a")]).await.unwrap();
+    let assert_away = async |words: &str| {
+        let errors = [
+            store.count().await.unwrap_err(),
+            store.commit(&[create("b")]).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.is_transient(), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    };
+    fs::rename(&path, &away).unwrap();
+    assert_away("the file was removed").await;
+    fs::write(&path, "").unwrap();
+    assert_away("another file has taken its place").await;
+    fs::rename(&away, &path).unwrap();
+    store.commit(&[create("c")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    drop(SqliteStore::open(&path, Codec::default()).unwrap());
+    let shell = rusqlite::Connection::open(&path).unwrap();
+    shell.execute_batch("DROP TABLE JettySessions").unwrap();
+    let store = SqliteStore::open(&path, Codec::default()).unwrap();
+    store.commit(&[create("a")]).await.unwrap();
 }
 
 #[test]

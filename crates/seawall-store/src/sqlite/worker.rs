@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     error::{store_error, unavailable},
+    file::OpenedFile,
     statements::{Encoded, Statements},
     sweep::Sweep,
 };
@@ -109,6 +110,7 @@ fn ended(store: &Arc<str>) -> StoreError {
 #[derive(Debug)]
 pub(super) struct Writer {
     store: Arc<str>,
+    file: OpenedFile,
     connection: Connection,
     codec: Codec,
     statements: Statements,
@@ -116,9 +118,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<str>, connection: Connection, codec: Codec) -> Self {
+    pub(super) fn new(
+        store: Arc<str>,
+        file: OpenedFile,
+        connection: Connection,
+        codec: Codec,
+    ) -> Self {
         Self {
             store,
+            file,
             connection,
             codec,
             statements: Statements::new(),
@@ -131,7 +139,7 @@ impl Writer {
             WriteRequest::Commit { commits, answer } => {
                 if !answer.is_closed() {
                     let outcomes = self.commit(commits);
-                    reply(answer, &self.store, outcomes);
+                    self.reply(answer, outcomes);
                 }
             }
             WriteRequest::Claim { now, limit, answer } => {
@@ -141,10 +149,14 @@ impl Writer {
                         TransactionBehavior::Immediate,
                         |transaction| self.sweep.claim(transaction, &self.codec, now, limit),
                     );
-                    reply(answer, &self.store, claimed);
+                    self.reply(answer, claimed);
                 }
             }
         }
+    }
+
+    fn reply<T>(&self, answer: Answer<T>, result: rusqlite::Result<T>) {
+        reply(answer, &self.store, &self.file, result);
     }
 
     fn commit(&mut self, commits: Vec<Commit>) -> rusqlite::Result<Vec<CommitOutcome>> {
@@ -164,15 +176,22 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Reader {
     store: Arc<str>,
+    file: OpenedFile,
     connection: Connection,
     codec: Codec,
     statements: Statements,
 }
 
 impl Reader {
-    pub(super) fn new(store: Arc<str>, connection: Connection, codec: Codec) -> Self {
+    pub(super) fn new(
+        store: Arc<str>,
+        file: OpenedFile,
+        connection: Connection,
+        codec: Codec,
+    ) -> Self {
         Self {
             store,
+            file,
             connection,
             codec,
             statements: Statements::new(),
@@ -184,7 +203,7 @@ impl Reader {
             ReadRequest::Read { reads, answer } => {
                 if !answer.is_closed() {
                     let outcomes = self.read(&reads);
-                    reply(answer, &self.store, outcomes);
+                    self.reply(answer, outcomes);
                 }
             }
             ReadRequest::List {
@@ -193,7 +212,7 @@ impl Reader {
                 answer,
             } => {
                 let sessions = self.statements.list(&self.connection, &principal, now);
-                reply(answer, &self.store, sessions);
+                self.reply(answer, sessions);
             }
             ReadRequest::Locate {
                 lookups,
@@ -201,13 +220,17 @@ impl Reader {
                 answer,
             } => {
                 let located = self.locate(&lookups, now);
-                reply(answer, &self.store, located);
+                self.reply(answer, located);
             }
             ReadRequest::Count { answer } => {
                 let count = count(&self.connection);
-                reply(answer, &self.store, count);
+                self.reply(answer, count);
             }
         }
+    }
+
+    fn reply<T>(&self, answer: Answer<T>, result: rusqlite::Result<T>) {
+        reply(answer, &self.store, &self.file, result);
     }
 
     /// Reads in one transaction, so that the file is locked once for the whole batch.
@@ -261,7 +284,9 @@ fn in_transaction<T>(
     Ok(done)
 }
 
-fn reply<T>(answer: Answer<T>, store: &Arc<str>, result: rusqlite::Result<T>) {
+/// Answers. What was done in a file that is no longer the store's was not done.
+fn reply<T>(answer: Answer<T>, store: &Arc<str>, file: &OpenedFile, result: rusqlite::Result<T>) {
+    let result = result.map_err(|error| store_error(store, &error));
     // Nobody listens any more when the caller gave up; what was done stays done.
-    let _ = answer.send(result.map_err(|error| store_error(store, &error)));
+    let _ = answer.send(file.check(store).and(result));
 }

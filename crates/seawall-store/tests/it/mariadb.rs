@@ -8,7 +8,7 @@ use seawall_store::{
 };
 use seawall_testing::TestMariaDb;
 
-use crate::support::{create, key, open, start_together};
+use crate::support::{assert_table_is_made_again, create, key, open, start_together};
 
 #[tokio::test]
 async fn nodes_that_start_together_on_an_empty_database_all_serve() {
@@ -16,6 +16,13 @@ async fn nodes_that_start_together_on_an_empty_database_all_serve() {
     for round in 0..10 {
         start_together(&server.create_database(&format!("round{round}"))).await;
     }
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_is_made_again() {
+    let server = TestMariaDb::start();
+    let drop_table = || drop(server.query("DROP TABLE sessions.JettySessions"));
+    assert_table_is_made_again(&server.url(), drop_table).await;
 }
 
 #[tokio::test]

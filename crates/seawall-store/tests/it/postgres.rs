@@ -8,7 +8,7 @@ use seawall_store::{
 };
 use seawall_testing::TestPostgres;
 
-use crate::support::{create, key, open, start_together};
+use crate::support::{assert_table_is_made_again, create, key, open, start_together};
 
 #[tokio::test]
 async fn nodes_that_start_together_on_an_empty_database_all_serve() {
@@ -17,6 +17,13 @@ async fn nodes_that_start_together_on_an_empty_database_all_serve() {
         start_together(&server.create_database(&format!("round{round}"))).await;
     }
     assert!(!server.log().contains("ERROR"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_is_made_again() {
+    let server = TestPostgres::start();
+    let drop_table = || drop(server.query("DROP TABLE jettysessions"));
+    assert_table_is_made_again(&server.url(), drop_table).await;
 }
 
 #[tokio::test]

@@ -46,6 +46,19 @@ pub(crate) async fn start_together(url: &str) {
     assert_eq!(nodes.join_all().await, vec![[CommitOutcome::Done]; 4]);
 }
 
+/// A store whose table somebody drops: what meets that may be sent again, and is carried out.
+pub(crate) async fn assert_table_is_made_again(url: &str, drop_table: impl FnOnce()) {
+    let store = open(url).await;
+    store.commit(&[create("before")]).await.unwrap();
+    store.count().await.unwrap();
+    drop_table();
+    let error = store.commit(&[create("lost")]).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let outcomes = store.commit(&[create("after")]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Done]);
+    assert_eq!(store.count().await.unwrap(), 1);
+}
+
 pub(crate) fn key(id: &str) -> SessionKey {
     SessionKey {
         id: id.into(),
