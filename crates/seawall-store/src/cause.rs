@@ -33,6 +33,8 @@ pub enum Cause {
     TooManyConnections,
     /// The host's name has no address.
     UnknownHost,
+    /// No way leads to the host.
+    Unreachable,
     /// The user is unknown, or the password is wrong.
     WrongPassword,
 }
@@ -45,6 +47,19 @@ pub enum Cause {
     feature = "sqlite"
 ))]
 const NOT_RESOLVED: &str = "failed to lookup address information";
+
+/// The system's words for a host that cannot be reached.
+#[cfg(any(
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
+const NO_WAY: [&str; 3] = [
+    "No route to host",
+    "Network is unreachable",
+    "Network is down",
+];
 
 #[cfg(any(
     feature = "mysql",
@@ -72,6 +87,9 @@ impl Cause {
         };
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable => Self::Unreachable,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::StoreFull,
             io::ErrorKind::PermissionDenied => Self::PrivilegeMissing,
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
@@ -85,6 +103,8 @@ impl Cause {
             Self::UnknownHost
         } else if text.contains("Connection refused") {
             Self::Refused
+        } else if NO_WAY.iter().any(|words| text.contains(words)) {
+            Self::Unreachable
         } else {
             Self::Other
         }

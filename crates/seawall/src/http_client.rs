@@ -11,7 +11,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use seawall_node::AdminToken;
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use crate::local;
 
 /// The most bytes of an answer that are looked at.
 const BODY_LIMIT: usize = 1 << 20;
@@ -29,17 +34,23 @@ pub(crate) enum HttpError {
     Refused(String),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// Nothing comes back from the machine, or no way leads there.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 impl From<BoxError> for HttpError {
     fn from(error: BoxError) -> Self {
-        let refused = error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if refused {
-            Self::Refused(error.to_string())
-        } else {
-            Self::Failed(error.to_string())
+        use io::ErrorKind::{
+            ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut,
+        };
+        let text = error.to_string();
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(ConnectionRefused) => Self::Refused(text),
+            Some(HostUnreachable | NetworkDown | NetworkUnreachable | TimedOut) => {
+                Self::Unreachable(text)
+            }
+            _ => Self::Failed(text),
         }
     }
 }
@@ -93,17 +104,27 @@ async fn send(
         .header(CONNECTION, "close")
         .body(Empty::new())
         .map_err(|error| HttpError::Failed(error.to_string()))?;
-    match tokio::time::timeout(limit, exchange(address, request)).await {
+    let deadline = Instant::now() + limit;
+    let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
+        Ok(stream) => stream.map_err(BoxError::from)?,
+        // A machine takes connections for a process that hangs, unless too many wait already.
+        Err(_) if local::is_here(address) => return Err(HttpError::Timeout(limit)),
+        Err(_) => {
+            return Err(HttpError::Unreachable(format!(
+                "no connection within {limit:?}"
+            )));
+        }
+    };
+    match timeout_at(deadline, exchange(stream, request)).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(HttpError::Timeout(limit)),
     }
 }
 
 async fn exchange(
-    address: SocketAddr,
+    stream: TcpStream,
     request: Request<Empty<Bytes>>,
 ) -> Result<Response<Bytes>, BoxError> {
-    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = AbortOnDrop(tokio::spawn(connection));

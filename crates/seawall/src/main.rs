@@ -14,6 +14,7 @@ mod drain;
 mod health;
 mod http_client;
 mod install;
+mod local;
 mod logging;
 mod node;
 mod open_files;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{case::Case, diagnosis::Diagnosis, facts::Facts, machine};
+use super::{case::Case, diagnosis::Diagnosis, facts::Facts, machine, nodes::listening};
 use crate::{
     config::Settings,
     http_client::HttpError,
@@ -14,7 +14,7 @@ const UNIT: &str = "seawall-balancer";
 pub(super) fn judge(settings: &Settings, facts: &Facts) -> Vec<Diagnosis> {
     let report = match &facts.balancer {
         Ok(report) => report,
-        Err(error) => return vec![absence(settings, error)],
+        Err(error) => return vec![absence(settings, facts, error)],
     };
     let servers = report.servers.iter();
     let mut found: Vec<_> = servers
@@ -31,14 +31,32 @@ fn with_unit(diagnosis: Diagnosis) -> Diagnosis {
     diagnosis.with("UNIT", UNIT)
 }
 
-fn absence(settings: &Settings, error: &ReportError) -> Diagnosis {
-    let address = settings.balancer.stats;
-    let case = match error {
-        ReportError::NotABalancer(_) | ReportError::Http(HttpError::Failed(_)) => Case::PortTaken,
-        _ => Case::BalancerDown,
+fn absence(settings: &Settings, facts: &Facts, error: &ReportError) -> Diagnosis {
+    let (stats, front) = (settings.balancer.stats, settings.balancer.listen);
+    let (at_stats, at_front) = (facts.strangers.get(&stats), facts.strangers.get(&front));
+    let (case, address) = match error {
+        ReportError::Http(HttpError::Unreachable(_)) => (Case::MachineUnreachable, stats),
+        // Without the one port it does not serve on the other either.
+        ReportError::Http(HttpError::Refused(_)) if at_front.is_some() => (Case::PortTaken, front),
+        ReportError::Http(HttpError::Refused(_)) => (Case::BalancerDown, stats),
+        ReportError::Http(HttpError::Timeout(_)) if at_stats.is_none() => {
+            (Case::BalancerHangs, stats)
+        }
+        _ => (Case::PortTaken, stats),
     };
-    let seen = format!("the balancer's statistics at {address}: {error}");
-    Diagnosis::new(case, seen).with("PORT", address.port().to_string())
+    let seen = match case {
+        Case::PortTaken if address == front => {
+            format!("the balancer's address {front}{}", listening(at_front))
+        }
+        _ => format!(
+            "the balancer's statistics at {stats}: {error}{}",
+            listening(at_stats)
+        ),
+    };
+    Diagnosis::new(case, seen)
+        .with("ADDRESS", address.to_string())
+        .with("HOST", address.ip().to_string())
+        .with("PORT", address.port().to_string())
 }
 
 /// A server that the balancer takes for down, although it answers here. One that does not has its

@@ -7,6 +7,7 @@ use std::fmt::Write;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
     BalancerDown,
+    BalancerHangs,
     CheckFails,
     ClocksApart,
     ConfigurationNotInUse,
@@ -14,10 +15,12 @@ pub(super) enum Case {
     DiskFull,
     DiskHangs,
     FilesLimit,
+    MachineUnreachable,
     MemoryLimit,
     NamesNotUnique,
     NodeDown,
     NodeHangs,
+    NodeWithoutStore,
     NotSticky,
     PortTaken,
     SessionLost,
@@ -49,7 +52,7 @@ pub(super) struct Text {
 
 impl Case {
     /// In the order in which people look: the store first, for everything needs it.
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 33] = [
         Self::StoreRefused,
         Self::StoreHostUnknown,
         Self::StoreSilent,
@@ -66,12 +69,15 @@ impl Case {
         Self::StoreFails,
         Self::NodeDown,
         Self::NodeHangs,
+        Self::NodeWithoutStore,
+        Self::MachineUnreachable,
         Self::PortTaken,
         Self::NamesNotUnique,
         Self::VersionsDiffer,
         Self::ClocksApart,
         Self::ConfigurationNotInUse,
         Self::BalancerDown,
+        Self::BalancerHangs,
         Self::CheckFails,
         Self::NotSticky,
         Self::CookieDropped,
@@ -100,12 +106,15 @@ impl Case {
             | Self::StoreFails => self.of_a_store(),
             Self::NodeDown
             | Self::NodeHangs
+            | Self::NodeWithoutStore
+            | Self::MachineUnreachable
             | Self::PortTaken
             | Self::NamesNotUnique
             | Self::VersionsDiffer
             | Self::ClocksApart
             | Self::ConfigurationNotInUse => self.of_a_node(),
             Self::BalancerDown
+            | Self::BalancerHangs
             | Self::CheckFails
             | Self::NotSticky
             | Self::CookieDropped
@@ -239,6 +248,21 @@ impl Case {
                 mend: "See what it does (`journalctl -u seawall-node@$NODE -n 50`, `top`), then restart it: \
                        `sudo systemctl restart seawall-node@$NODE`. Its watchdog does that by itself.",
             },
+            Self::NodeWithoutStore => Text {
+                name: "node-without-store",
+                title: "A node has lost the store, which is well here",
+                cause: "A firewall, a name or a password differs on the node's machine. With SQLite: the \
+                        file was removed or replaced, and the node still has the old one.",
+                mend: "Its log says why: `journalctl -u seawall-node@$NODE -n 50`. If the file was \
+                       replaced, restart the nodes: `sudo systemctl restart seawall-node@$NODE`.",
+            },
+            Self::MachineUnreachable => Text {
+                name: "machine-unreachable",
+                title: "A machine cannot be reached from here",
+                cause: "It is off, no route leads to it, or a firewall drops what is sent to it.",
+                mend: "See how far one gets: `ping $HOST`, `ip route get $HOST`. Start the machine, open \
+                       the port in its firewall, or correct the address in $FILE.",
+            },
             Self::PortTaken => Text {
                 name: "port-taken",
                 title: "Another program has the port",
@@ -287,6 +311,13 @@ impl Case {
 
     fn of_the_way(self) -> Text {
         match self {
+            Self::BalancerHangs => Text {
+                name: "balancer-hangs",
+                title: "The balancer takes connections and does not answer",
+                cause: "The process is stopped or starved.",
+                mend: "See what it does (`journalctl -u seawall-balancer -n 50`, `top`), then restart it: \
+                       `sudo systemctl restart seawall-balancer`. Its watchdog does that by itself.",
+            },
             Self::CheckFails => Text {
                 name: "check-fails",
                 title: "The balancer takes a node for down",
@@ -390,8 +421,8 @@ pub(crate) fn guide() -> String {
 const GUIDE_HEAD: &str = "# Troubleshooting
 
 `seawall doctor` looks for these failures by itself, and says which node, which address and which file it means. Run it on a
-machine of the cluster; it needs the cluster's configuration, and reads `/etc/seawall/seawall.toml` when there is no
-`seawall.toml` here. `seawall health` says how grave things are; `seawall doctor` says what to do.
+machine of the cluster, with sudo: only root sees which program has a port. It needs the cluster's configuration, and reads
+`/etc/seawall/seawall.toml` when there is no `seawall.toml` here. `seawall health` says how grave things are; `seawall doctor` says what to do.
 
 Here `$NODE`, `$FILE` and so on stand for what `doctor` fills in. `$UNIT` is `seawall-node@node1` or `seawall-balancer`.
 ";

@@ -1,12 +1,16 @@
 //! What nodes and balancer say of themselves.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 
 use crate::{
     config::Settings,
-    http_client,
+    http_client, local,
     reports::{self, AskedNode, BalancerReport, ReportError},
 };
 
@@ -21,6 +25,9 @@ pub(super) struct Facts {
     pub(super) node_metrics: Vec<ProcessMetrics>,
     pub(super) balancer: Result<BalancerReport, ReportError>,
     pub(super) balancer_metrics: ProcessMetrics,
+    /// Who else listens where a node or the balancer should and does not answer, as far as this
+    /// machine can tell.
+    pub(super) strangers: BTreeMap<SocketAddr, String>,
 }
 
 /// What a process takes of its machine; nothing is known of one that does not answer.
@@ -43,11 +50,13 @@ impl Facts {
             reports::balancer(stats, ANSWER_LIMIT),
             metrics(stats, "/metrics"),
         );
+        let strangers = strangers(settings, &nodes, &balancer);
         Self {
             nodes,
             node_metrics,
             balancer,
             balancer_metrics,
+            strangers,
         }
     }
 
@@ -59,6 +68,20 @@ impl Facts {
         };
         self.balancer.is_ok() && self.nodes.iter().any(is_well)
     }
+}
+
+fn strangers(
+    settings: &Settings,
+    nodes: &[AskedNode],
+    balancer: &Result<BalancerReport, ReportError>,
+) -> BTreeMap<SocketAddr, String> {
+    let nodes = nodes.iter().filter(|node| node.answer.is_err());
+    let mut silent: Vec<_> = nodes.map(|node| node.place.address).collect();
+    if balancer.is_err() {
+        silent.extend([settings.balancer.stats, settings.balancer.listen]);
+    }
+    let stranger = |address| Some((address, local::stranger(address)?));
+    silent.into_iter().filter_map(stranger).collect()
 }
 
 async fn metrics(address: SocketAddr, path: &str) -> ProcessMetrics {

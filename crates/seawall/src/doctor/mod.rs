@@ -79,13 +79,8 @@ async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Examined, Str
         Facts::gather(settings),
         machine::examine(settings),
     );
-    let mut found = [
-        store,
-        nodes::judge(settings, &facts),
-        balancer::judge(settings, &facts),
-        machine,
-    ]
-    .concat();
+    let nodes = nodes::judge(settings, &facts, store.is_empty());
+    let mut found = [store, nodes, balancer::judge(settings, &facts), machine].concat();
     let visited = if facts.serves() {
         page::visit(settings, &page).await
     } else {

@@ -16,9 +16,17 @@ use crate::{
     reports::{AskedNode, NodeReport, ReportError},
 };
 
-pub(super) fn judge(settings: &Settings, facts: &Facts) -> Vec<Diagnosis> {
+/// A node that has run for so long has asked its store how it is.
+const STORE_ASKED_AFTER_SECONDS: u64 = 5;
+
+/// `store_is_well`: as far as this machine can tell.
+pub(super) fn judge(settings: &Settings, facts: &Facts, store_is_well: bool) -> Vec<Diagnosis> {
     let nodes = &facts.nodes;
-    let mut found: Vec<_> = nodes.iter().filter_map(absence).collect();
+    let absent = nodes.iter().filter_map(|node| absence(node, facts));
+    let mut found: Vec<_> = absent.collect();
+    if store_is_well {
+        found.extend(nodes.iter().filter_map(without_store));
+    }
     let versions = versions(facts);
     // Digests of different versions cannot be compared.
     if versions.is_none() {
@@ -37,23 +45,47 @@ pub(super) fn judge(settings: &Settings, facts: &Facts) -> Vec<Diagnosis> {
 }
 
 /// Why a node does not answer as itself.
-fn absence(node: &AskedNode) -> Option<Diagnosis> {
+fn absence(node: &AskedNode, facts: &Facts) -> Option<Diagnosis> {
     let NodePlace { name, address, .. } = &node.place;
     let error = node.answer.as_ref().err()?;
+    let stranger = facts.strangers.get(address);
     let case = match error {
         ReportError::AnotherNode(_) => Case::NamesNotUnique,
         ReportError::Http(HttpError::Refused(_)) => Case::NodeDown,
-        ReportError::Http(HttpError::Timeout(_)) => Case::NodeHangs,
+        ReportError::Http(HttpError::Unreachable(_)) => Case::MachineUnreachable,
+        ReportError::Http(HttpError::Timeout(_)) if stranger.is_none() => Case::NodeHangs,
         // Something answers, and it is no node.
-        ReportError::Http(HttpError::Failed(_))
+        ReportError::Http(HttpError::Failed(_) | HttpError::Timeout(_))
         | ReportError::NotANode(_)
         | ReportError::NotABalancer(_) => Case::PortTaken,
     };
-    let diagnosis = Diagnosis::new(case, format!("{name} at {address}: {error}"))
+    let seen = format!("{name} at {address}: {error}{}", listening(stranger));
+    let diagnosis = Diagnosis::new(case, seen)
         .with("NODE", name)
         .with("ADDRESS", address.to_string())
+        .with("HOST", address.ip().to_string())
         .with("PORT", address.port().to_string());
     Some(diagnosis)
+}
+
+/// What is said of somebody else who listens there.
+pub(super) fn listening(stranger: Option<&String>) -> String {
+    stranger.map_or(String::new(), |stranger| {
+        format!("; {stranger} listens there")
+    })
+}
+
+fn without_store(node: &AskedNode) -> Option<Diagnosis> {
+    let name = &node.place.name;
+    let NodeReport {
+        store,
+        uptime_seconds,
+        ..
+    } = &node.answer.as_ref().ok()?.report;
+    let has_asked = uptime_seconds.is_none_or(|seconds| seconds >= STORE_ASKED_AFTER_SECONDS);
+    let seen = format!("{name} says that its store is {store}, and it answers here");
+    (store != "up" && has_asked)
+        .then(|| Diagnosis::new(Case::NodeWithoutStore, seen).with("NODE", name))
 }
 
 fn reports(facts: &Facts) -> impl Iterator<Item = &NodeReport> {

@@ -81,6 +81,7 @@ fn case(error: &ProbeError) -> Case {
         Cause::Refused => Case::StoreRefused,
         Cause::StoreFull => Case::StoreFull,
         Cause::TooManyConnections => Case::StoreConnectionsExhausted,
+        Cause::Unreachable => Case::MachineUnreachable,
         Cause::UnknownHost => Case::StoreHostUnknown,
         Cause::WrongPassword => Case::StoreWrongPassword,
         _ => Case::StoreFails,
@@ -99,9 +100,23 @@ fn names(settings: &Settings, diagnosis: Diagnosis) -> Diagnosis {
     let (user, database) = user_and_database(&url);
     diagnosis
         .with("STORE", &url)
+        .with("HOST", host(&url).unwrap_or("HOST"))
         .with("SERVICE", service)
         .with("USER", user.unwrap_or("USER"))
         .with("DATABASE", database.unwrap_or("DATABASE"))
+}
+
+/// The first host of a store's URL, without its port.
+fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let hosts = authority.rsplit('@').next()?;
+    let first = hosts.split(',').next()?;
+    let host = match first.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => first,
+    };
+    Some(host.trim_matches(['[', ']']))
 }
 
 /// `SCHEME://USER:…@HOST/DATABASE?OPTIONS`
@@ -128,5 +143,16 @@ mod tests {
         assert_eq!(found, (Some("sea"), Some("sessions")));
         assert_eq!(user_and_database("redis://127.0.0.1:6379"), (None, None));
         assert_eq!(user_and_database("sqlite:data/sessions.db"), (None, None));
+    }
+
+    #[test]
+    fn the_first_host_is_found_in_urls() {
+        for (url, first) in [
+            ("postgres://sea:***@db1:5432,db2/sessions", "db1"),
+            ("mysql://[2001:db8::1]:3306/web", "2001:db8::1"),
+            ("redis://[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(host(url), Some(first));
+        }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::{
     fs,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Uid};
 use seawall_testing::find_program;
 use serde_json::json;
 
-use super::{assert_found, running};
+use super::{Found, assert_found, found, running};
 use crate::{
     cluster::{get, until},
     health::servers,
@@ -61,6 +62,108 @@ fn nodes_that_do_not_serve_are_diagnosed() {
     let found = assert_found(&site, &[], &["names-not-unique"]);
     assert!(found[0].mend.contains("--name node2"), "{found:?}");
     drop(twin);
+}
+
+/// A program that takes connections at a port, and never answers.
+fn squatter(site: &Site, port: u16) -> Service {
+    let mut python = Command::new(find_program(&["python3"]));
+    let script = format!(
+        "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+    );
+    let squatter = Service::start(python.args(["-c", &script]), &site.path("squatter.log"));
+    until("it listens", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    squatter
+}
+
+/// A silent program looks like a node that hangs.
+#[test]
+fn ports_that_silent_programs_have_taken_are_diagnosed() {
+    let mut site = healthy();
+    let assert_taken = |site: &Site, port: u16| {
+        let found = assert_found(site, &[], &["port-taken"]);
+        let (port, Found { seen, mend, .. }) = (format!("{port}"), &found[0]);
+        assert!(seen.contains(&port) && seen.contains("python3"), "{seen}");
+        assert!(mend.contains(&port), "{mend}");
+    };
+    site.nodes[1].take().unwrap().stop();
+    let squatter_of_node = squatter(&site, site.ports[1]);
+    until_down(&site);
+    assert_taken(&site, site.ports[1]);
+    drop(squatter_of_node);
+    site.start_node(1, Path::new(env!("CARGO_BIN_EXE_seawall")));
+    site.until_all_are_up();
+    site.balancer.take().unwrap().stop();
+    for port in [site.front, site.stats] {
+        let squatter_of_balancer = squatter(&site, port);
+        assert_taken(&site, port);
+        drop(squatter_of_balancer);
+    }
+}
+
+#[test]
+fn a_node_that_has_lost_the_store_is_diagnosed() {
+    let site = healthy();
+    let (file, away) = (site.path("sessions.db"), site.path("away.db"));
+    fs::rename(&file, &away).unwrap();
+    until_without_store(&site);
+    assert_found(&site, &[], &["store-file-missing"]);
+    fs::copy(&away, &file).unwrap();
+    let cases = ["node-without-store", "node-without-store"];
+    let found = assert_found(&site, &[], &cases);
+    assert!(found[1].mend.contains("seawall-node@node2"), "{found:?}");
+    assert!(
+        site.log().contains("the file was removed"),
+        "{}",
+        site.log()
+    );
+    let health = site.run(&["health"]);
+    assert_eq!(health.status.code(), Some(2), "{health:?}");
+}
+
+fn until_without_store(site: &Site) {
+    until("the nodes miss it", || {
+        let is_down = |index| {
+            let node = site.node(index);
+            node["store"] == "down" && node["uptime_seconds"].as_u64().unwrap() >= 5
+        };
+        (is_down(0) && is_down(1)).then_some(())
+    });
+}
+
+/// In a network of its own, from which no way leads anywhere, not even to this machine.
+#[test]
+fn machines_that_cannot_be_reached_are_diagnosed() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let site = healthy();
+    let alone = |options: &[&str]| {
+        let mut doctor = Command::new("unshare");
+        doctor.arg("--net").arg(env!("CARGO_BIN_EXE_seawall"));
+        doctor.args(["doctor", "--json", "--config"]);
+        let found = found(doctor.arg(site.path("seawall.toml")).args(options));
+        let cases: Vec<_> = found.iter().map(|found| found.case.clone()).collect();
+        (cases, found)
+    };
+    let (cases, found) = alone(&[]);
+    assert_eq!(cases, ["machine-unreachable"; 3], "{found:#?}");
+    assert!(found[0].seen.contains("node1 at 127.0.0.1"), "{found:?}");
+    assert!(
+        found[2].seen.contains("the balancer's statistics"),
+        "{found:?}"
+    );
+    assert!(found[2].mend.contains("ping 127.0.0.1"), "{found:?}");
+    for url in [
+        "postgres://u@192.0.2.7/d",
+        "mysql://u@192.0.2.7/d",
+        "redis://192.0.2.7",
+    ] {
+        let (cases, found) = alone(&["--store", url]);
+        assert_eq!(cases, ["machine-unreachable"; 4], "{found:#?}");
+        assert!(found[0].mend.contains("ping 192.0.2.7"), "{found:?}");
+    }
 }
 
 /// The site, with another server in node2's place.
@@ -131,7 +234,15 @@ fn nodes_that_differ_are_diagnosed() {
 #[test]
 fn balancers_that_do_not_serve_are_diagnosed() {
     let mut site = healthy();
-    site.balancer.take().unwrap().stop();
+    let balancer = site.balancer.take().unwrap();
+    balancer.signal(Signal::SIGSTOP);
+    let found = assert_found(&site, &[], &["balancer-hangs"]);
+    assert!(
+        found[0].mend.contains("restart seawall-balancer"),
+        "{found:?}"
+    );
+    balancer.signal(Signal::SIGCONT);
+    balancer.stop();
     assert_found(&site, &[], &["balancer-down"]);
     let stats = servers::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let file = site.path("seawall.toml");

@@ -1,0 +1,133 @@
+//! What this machine knows of an address: whether it is its own, and which process listens there.
+//!
+//! Source: `/proc/net/tcp` and `/proc/net/tcp6`, proc_pid_net(5); `/proc/PID/fd` and `/proc/PID/comm`,
+//! proc(5).
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
+};
+
+/// The state of a socket that takes connections.
+const LISTENS: &str = "0A";
+
+/// Whether an address is one of this machine's.
+pub(crate) fn is_here(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // This sends nothing: it chooses the address by which the other one is reached, which is the same
+    // one here.
+    let chosen = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(address)?;
+        socket.local_addr()
+    });
+    address.ip().is_loopback() || chosen.is_ok_and(|own| own.ip() == address.ip())
+}
+
+/// The process that listens at an address of this machine, if it is neither Seawall's nor systemd,
+/// which listens for the balancer. Only root sees those of other users.
+pub(crate) fn stranger(address: SocketAddr) -> Option<String> {
+    if !is_here(address) {
+        return None;
+    }
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let inodes = tables.iter().flatten();
+    let inodes: Vec<_> = inodes.flat_map(|table| listeners(table, address)).collect();
+    // Beside processes, /proc has files, and links to this process.
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let processes = ids.map(|id: u32| (id, Path::new("/proc").join(id.to_string())));
+    let named = processes.filter_map(|(id, process)| {
+        let name = fs::read_to_string(process.join("comm")).ok()?;
+        has_socket(&process, &inodes).then(|| (name.trim_end().to_owned(), id))
+    });
+    let named: Vec<_> = named.collect();
+    if named
+        .iter()
+        .any(|(name, _)| name == "seawall" || name == "systemd")
+    {
+        return None;
+    }
+    let (name, id) = named.first()?;
+    Some(format!("{name} (process {id})"))
+}
+
+/// The inodes of the sockets that listen at an address, or at all addresses.
+fn listeners(table: &str, address: SocketAddr) -> Vec<String> {
+    let rows = table.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (ip, port) = fields.next()?.split_once(':')?;
+        let is_listener = fields.nth(1)? == LISTENS;
+        let is_port = u16::from_str_radix(port, 16).ok()? == address.port();
+        let ip = parse_ip(ip)?.to_canonical();
+        let is_at = ip == address.ip() || ip.is_unspecified();
+        let inode = fields.nth(5)?;
+        (is_listener && is_port && is_at).then(|| format!("socket:[{inode}]"))
+    });
+    rows.collect()
+}
+
+/// An address as the kernel prints it: words of 32 bits, in the order of this machine.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    let word = |index: usize| {
+        let digits = text.get(index * 8..index * 8 + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    match text.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(words).ok()?).into())
+        }
+        _ => None,
+    }
+}
+
+fn has_socket(process: &Path, inodes: &[String]) -> bool {
+    let Ok(files) = fs::read_dir(process.join("fd")) else {
+        return false;
+    };
+    files.flatten().any(|file| {
+        let target = fs::read_link(file.path());
+        target.is_ok_and(|target| inodes.iter().any(|inode| target == Path::new(inode)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn this_machines_addresses_are_known() {
+        for (address, here) in [
+            ("127.0.0.1:80", true),
+            ("[::1]:80", true),
+            ("192.0.2.1:80", false),
+        ] {
+            assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_process_that_listens_is_found() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue; // Not every machine has IPv6.
+            };
+            let mut address = listener.local_addr().unwrap();
+            if address.ip().is_unspecified() {
+                address.set_ip(Ipv4Addr::LOCALHOST.into());
+            }
+            let found = stranger(address).unwrap();
+            let id = format!("(process {})", std::process::id());
+            assert!(found.ends_with(&id), "{found}");
+            drop(listener);
+            assert_eq!(stranger(address), None);
+        }
+    }
+}
