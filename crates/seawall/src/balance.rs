@@ -13,6 +13,12 @@ use crate::{
 /// Runs a balancer until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> {
     open_files::raise_limit();
+    if !settings.has_balancer {
+        let file = settings.file.display();
+        return Err(format!(
+            "{file}: balancer.enabled is false, so there is no balancer to run"
+        ));
+    }
     let servers = if args.servers.is_empty() {
         settings.nodes.servers()
     } else {

@@ -66,17 +66,27 @@ pub(crate) async fn get(
     Ok((response.status(), response.into_body()))
 }
 
-/// Visits a page of `host` with these cookies, as a browser does, and gives the whole answer.
+/// What a browser asks for.
+pub(crate) struct Visit<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) cookies: &'a str,
+    /// By TLS, of which a proxy takes care that speaks HTTP to the balancer, and says so.
+    pub(crate) is_secure: bool,
+}
+
+/// Visits a page as a browser does, and gives the whole answer.
 pub(crate) async fn visit(
     address: SocketAddr,
-    host: &str,
-    path: &str,
-    cookies: &str,
+    visit: Visit<'_>,
     limit: Duration,
 ) -> Result<Response<Bytes>, HttpError> {
-    let mut request = Request::get(path).header(HOST, host);
-    if !cookies.is_empty() {
-        request = request.header(COOKIE, cookies);
+    let mut request = Request::get(visit.path).header(HOST, visit.host);
+    if !visit.cookies.is_empty() {
+        request = request.header(COOKIE, visit.cookies);
+    }
+    if visit.is_secure {
+        request = request.header("X-Forwarded-Proto", "https");
     }
     send(address, request, limit).await
 }

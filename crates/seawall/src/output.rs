@@ -35,6 +35,12 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Text from outside that must not steer a terminal, or look like another line.
+pub(crate) fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).collect()
+}
+
 /// Prints a line to standard error, if somebody reads it.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");

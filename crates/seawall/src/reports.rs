@@ -167,6 +167,17 @@ pub(crate) async fn balancer(
     serde_json::from_slice(&body).map_err(|_| ReportError::NotABalancer(status))
 }
 
+/// As [`balancer`], where there need not be one.
+pub(crate) async fn some_balancer(
+    address: Option<SocketAddr>,
+    limit: Duration,
+) -> Option<Result<BalancerReport, ReportError>> {
+    match address {
+        Some(address) => Some(balancer(address, limit).await),
+        None => None,
+    }
+}
+
 /// How far a clock is off at least: it was read at some time between the question and the answer.
 fn skew(theirs: i64, now: i64, took: Duration) -> Duration {
     let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);

@@ -13,7 +13,9 @@ use serde_json::json;
 use crate::{
     cli::{ConfigArgs, fail, say},
     config::{Settings, parse_duration},
-    node, store_access,
+    node,
+    output::plain,
+    store_access,
 };
 
 /// The most sessions that are ended at once: a store has to answer in time.
@@ -241,14 +243,14 @@ fn listed(sessions: &[SessionSummary], devices: &[Option<Device>]) -> String {
         let device = device
             .as_ref()
             .map_or(String::new(), |device| format!("  {}", named(device)));
-        format!(
+        plain(&format!(
             "{}  {}  used {}  made {}  on {}{device}",
             session.key.id,
             session.key.context,
             time(session.last_access),
             time(session.created_at),
             session.last_node
-        )
+        ))
     }));
     lines.join("\n")
 }
@@ -299,6 +301,7 @@ fn shown(key: &SessionKey, record: &SessionRecord) -> String {
             .iter()
             .map(|(name, value)| format!("  {name}  {} bytes", value.size())),
     );
+    let lines: Vec<_> = lines.iter().map(|line| plain(line)).collect();
     lines.join("\n")
 }
 

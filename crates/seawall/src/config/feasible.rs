@@ -25,13 +25,15 @@ pub(super) fn check(settings: &Settings) -> Result<(), Refusal> {
 
 /// Whether two of those that listen on this machine would take each other's port.
 fn ports(settings: &Settings) -> Result<(), Refusal> {
-    let balancer = &settings.balancer;
+    let balancer = [
+        ("balancer.stats", settings.balancer.stats),
+        ("balancer.http", settings.balancer.listen),
+    ];
+    let balancer = balancer.into_iter().filter(|_| settings.has_balancer);
     // A node that has no loopback address may be on another machine.
     let here = |node: &&NodePlace| node.address.ip().is_loopback();
     let nodes = settings.nodes.iter().filter(here);
-    let places: Vec<_> = [("balancer.stats", balancer.stats)]
-        .into_iter()
-        .chain([("balancer.http", balancer.listen)])
+    let places: Vec<_> = balancer
         .chain(nodes.map(|node| (&*node.name, node.listen)))
         .collect();
     for (index, (name, address)) in places.iter().enumerate() {

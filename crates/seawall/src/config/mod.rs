@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
     path::Path,
     path::PathBuf,
     sync::Arc,
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) webapps: Option<PathBuf>,
     pub(crate) virtual_hosts: Vec<String>,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether a balancer of Seawall's is in front of the nodes.
+    pub(crate) has_balancer: bool,
     /// The balancer, still without its servers.
     pub(crate) balancer: BalancerConfig,
 }
@@ -197,6 +200,7 @@ impl Settings {
                 },
             },
             session,
+            has_balancer: raw.balancer.enabled,
             balancer,
             virtual_hosts: raw.session.virtual_hosts,
             trusted_proxies,
@@ -218,6 +222,11 @@ impl Settings {
         };
         let session = format!("{:?} {:?}", self.session, self.virtual_hosts);
         BTreeMap::from([("session", digest(&session)), ("store", digest(&store))])
+    }
+
+    /// Where the balancer has its statistics, if there is one.
+    pub(crate) fn stats(&self) -> Option<SocketAddr> {
+        self.has_balancer.then_some(self.balancer.stats)
     }
 
     /// How long a node that is asked to end still answers: until every balancer has checked it.

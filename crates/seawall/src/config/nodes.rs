@@ -23,17 +23,15 @@ pub(crate) struct NodePlace {
     pub(crate) weight: u32,
 }
 
-/// The nodes of a cluster: at least one, each with a name and an address of its own.
+/// The nodes of a cluster, each with a name and an address of its own; none where a balancer is in
+/// front of other servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nodes(Vec<NodePlace>);
 
 impl Nodes {
     /// `count` nodes of this machine: `node1` on `first_port`, the others on the ports after it.
     pub(crate) fn on_this_machine(count: u16, first_port: u16) -> Result<Self, String> {
-        if count == 0 {
-            return Err("a cluster has at least one node".to_owned());
-        }
-        if first_port.checked_add(count - 1).is_none() {
+        if first_port.checked_add(count.saturating_sub(1)).is_none() {
             return Err("the last node's port would exceed 65535; choose a lower one".to_owned());
         }
         let place = |index: u16| {
@@ -85,11 +83,18 @@ impl Nodes {
         self.0.len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The node of that name.
     pub(crate) fn find(&self, name: &str) -> Result<&NodePlace, String> {
         let found = self.iter().find(|node| &*node.name == name);
         found.ok_or_else(|| {
             let names: Vec<_> = self.iter().map(|node| &*node.name).collect();
+            if names.is_empty() {
+                return "there are no nodes: nodes.count is 0".to_owned();
+            }
             let names = names.join(", ");
             format!("no node is named {name:?}; the configuration has {names}")
         })

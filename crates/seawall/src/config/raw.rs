@@ -149,6 +149,7 @@ fn default_weight() -> u32 {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Balancer {
+    pub(super) enabled: bool,
     #[serde(deserialize_with = "places::address")]
     pub(super) http: SocketAddr,
     #[serde(deserialize_with = "places::address")]
@@ -283,6 +284,7 @@ impl Default for Nodes {
 impl Default for Balancer {
     fn default() -> Self {
         Self {
+            enabled: true,
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             stats: SocketAddr::from((Ipv4Addr::LOCALHOST, 8404)),
             stick: Stick::Route,
@@ -342,7 +344,7 @@ mod tests {
             ("store", 8),
             ("session", 17),
             ("nodes", 4),
-            ("balancer", 7),
+            ("balancer", 8),
         ] {
             assert_eq!(table[section].as_table().unwrap().len(), keys, "{section}");
         }

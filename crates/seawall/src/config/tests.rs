@@ -93,7 +93,6 @@ fn wrong_values_say_where_and_what_to_write() {
         text.contains(":2:8: ") && text.contains("write IP:PORT"),
         "{text}"
     );
-    assert!(error("[nodes]\ncount = 0").contains("nodes.count"));
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
     assert!(error("[session.cookie]\nname = \"a b\"").contains("cookie name"));
     assert!(error("[store]\nurl = \"oracle://u:hush@h\"").contains("store.url"));

@@ -13,8 +13,9 @@ const UNIT: &str = "seawall-balancer";
 
 pub(super) fn judge(settings: &Settings, facts: &Facts) -> Vec<Diagnosis> {
     let report = match &facts.balancer {
-        Ok(report) => report,
-        Err(error) => return vec![absence(settings, facts, error)],
+        None => return Vec::new(),
+        Some(Ok(report)) => report,
+        Some(Err(error)) => return vec![absence(settings, facts, error)],
     };
     let servers = report.servers.iter();
     let mut found: Vec<_> = servers

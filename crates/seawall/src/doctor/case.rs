@@ -341,7 +341,7 @@ impl Case {
                 title: "Browsers drop the session cookie",
                 cause: "Its attributes do not fit the address that users see, so that each request begins \
                         a new session.",
-                mend: "Secure over http: serve https, or set session.cookie.secure = false in $FILE. Path or \
+                mend: "Secure over http: have users come by https, or set session.cookie.secure = false in $FILE. Path or \
                        domain: a proxy in front changes the address; have it change the cookie too (nginx: \
                        proxy_cookie_path, proxy_cookie_domain), or serve the application under the same \
                        path.",

@@ -6,7 +6,7 @@ use super::{
     Examined,
     case::{Case, Text},
 };
-use crate::config::Settings;
+use crate::{config::Settings, output::plain};
 
 /// A failure that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,9 @@ pub(super) struct Diagnosis {
 
 impl Diagnosis {
     pub(super) fn new(case: Case, seen: impl Into<String>) -> Self {
-        // What comes from outside must not steer a terminal, or look like another line.
-        let seen: String = seen.into();
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
         Self {
             case,
-            seen: seen.chars().map(plain).collect(),
+            seen: plain(&seen.into()),
             mend: case.text().mend.to_owned(),
         }
     }

@@ -23,7 +23,8 @@ pub(super) struct Facts {
     /// In the order of the configuration.
     pub(super) nodes: Vec<AskedNode>,
     pub(super) node_metrics: Vec<ProcessMetrics>,
-    pub(super) balancer: Result<BalancerReport, ReportError>,
+    /// `None` when there is none.
+    pub(super) balancer: Option<Result<BalancerReport, ReportError>>,
     pub(super) balancer_metrics: ProcessMetrics,
     /// Who else listens where a node or the balancer should and does not answer, as far as this
     /// machine can tell.
@@ -41,14 +42,18 @@ pub(super) struct ProcessMetrics {
 
 impl Facts {
     pub(super) async fn gather(settings: &Settings) -> Self {
-        let stats = settings.balancer.stats;
+        let stats = settings.stats();
+        let metrics_of_balancer = async || match stats {
+            Some(stats) => metrics(stats, "/metrics").await,
+            None => ProcessMetrics::default(),
+        };
         let of_nodes = settings.nodes.iter();
         let of_nodes = of_nodes.map(|place| metrics(place.address, "/.seawall/metrics"));
         let (nodes, node_metrics, balancer, balancer_metrics) = tokio::join!(
             reports::nodes(&settings.nodes, ANSWER_LIMIT),
             join_all(of_nodes),
-            reports::balancer(stats, ANSWER_LIMIT),
-            metrics(stats, "/metrics"),
+            reports::some_balancer(stats, ANSWER_LIMIT),
+            metrics_of_balancer(),
         );
         let strangers = strangers(settings, &nodes, &balancer);
         Self {
@@ -60,24 +65,25 @@ impl Facts {
         }
     }
 
-    /// Whether a page can be expected: a balancer, and a node behind it.
+    /// Whether a page can be expected: from the balancer and a node, as far as there are some.
     pub(super) fn serves(&self) -> bool {
         let is_well = |node: &AskedNode| {
             let answer = node.answer.as_ref();
             answer.is_ok_and(|answer| answer.status.is_success())
         };
-        self.balancer.is_ok() && self.nodes.iter().any(is_well)
+        let has_balancer = self.balancer.as_ref().is_none_or(Result::is_ok);
+        has_balancer && (self.nodes.is_empty() || self.nodes.iter().any(is_well))
     }
 }
 
 fn strangers(
     settings: &Settings,
     nodes: &[AskedNode],
-    balancer: &Result<BalancerReport, ReportError>,
+    balancer: &Option<Result<BalancerReport, ReportError>>,
 ) -> BTreeMap<SocketAddr, String> {
     let nodes = nodes.iter().filter(|node| node.answer.is_err());
     let mut silent: Vec<_> = nodes.map(|node| node.place.address).collect();
-    if balancer.is_err() {
+    if matches!(balancer, Some(Err(_))) {
         silent.extend([settings.balancer.stats, settings.balancer.listen]);
     }
     let stranger = |address| Some((address, local::stranger(address)?));

@@ -63,6 +63,9 @@ fn network_disk(settings: &Settings) -> Option<Diagnosis> {
     let StoreUrl::Sqlite(file) = &settings.store else {
         return None;
     };
+    if settings.nodes.is_empty() {
+        return None;
+    }
     // What cannot be told is no network disk; a file that is not there has its own diagnosis.
     let real = fs::canonicalize(file).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;

@@ -35,8 +35,9 @@ use facts::Facts;
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// A page that makes a session, as users see it, for example <http://shop.example/cart>. Without
-    /// one, the session-test page through the balancer.
+    /// A page that makes a session, as users see it, for example <http://shop.example/cart>; one by
+    /// https is asked of the balancer, as the proxy that speaks TLS does. Without one, the session-test
+    /// page through the balancer, by https if session.cookie.secure is set.
     #[arg(long, value_name = "URL")]
     page: Option<Uri>,
     /// Answer in JSON.
@@ -81,10 +82,10 @@ async fn examine(settings: &Settings, args: &DoctorArgs) -> Result<Examined, Str
     );
     let nodes = nodes::judge(settings, &facts, store.is_empty());
     let mut found = [store, nodes, balancer::judge(settings, &facts), machine].concat();
-    let visited = if facts.serves() {
-        page::visit(settings, &page).await
-    } else {
-        Err(format!("{page}: no node serves"))
+    let visited = match &page {
+        Some(page) if facts.serves() => page::visit(settings, page).await,
+        Some(page) => Err(format!("{page}: no node serves")),
+        None => Err("there is no balancer of Seawall's with nodes behind it".to_owned()),
     };
     let unseen = match visited {
         Ok(of_page) => {

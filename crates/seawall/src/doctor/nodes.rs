@@ -99,7 +99,10 @@ fn reports(facts: &Facts) -> impl Iterator<Item = &NodeReport> {
 /// This program's version counts too: it reads the same tables.
 fn versions(facts: &Facts) -> Option<Diagnosis> {
     let nodes = reports(facts).map(|report| (report.node.clone(), report.version.clone()));
-    let balancer = facts.balancer.as_ref().ok();
+    let balancer = facts
+        .balancer
+        .as_ref()
+        .and_then(|asked| asked.as_ref().ok());
     let balancer = balancer.map(|report| ("the balancer".to_owned(), report.version.clone()));
     let ours = (
         "this program".to_owned(),

@@ -6,10 +6,15 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use cookie::{Cookie, SameSite};
 use hyper::{HeaderMap, Response, Uri, header::SET_COOKIE};
 use seawall_balancer::StickyMode;
+use seawall_session::Secure;
 use tokio::net::lookup_host;
 
 use super::{case::Case, diagnosis::Diagnosis};
-use crate::{config::Settings, http_client, sessions};
+use crate::{
+    config::Settings,
+    http_client::{self, Visit},
+    sessions,
+};
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -26,6 +31,11 @@ const MOVES_ALLOWED: usize = 1;
 /// Where a page is.
 #[derive(Debug)]
 pub(super) struct Page {
+    scheme: &'static str,
+    /// Users come by TLS, of which a proxy in front takes care.
+    is_secure: bool,
+    /// Where it is asked for, if not at its host: at the balancer, in the place of that proxy.
+    asked: Option<SocketAddr>,
     /// As a browser writes it into `Host`.
     authority: String,
     /// The name or address alone.
@@ -35,25 +45,39 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The page that was named, or the session-test page through the balancer.
-    pub(super) fn of(settings: &Settings, named: Option<&Uri>) -> Result<Self, String> {
+    /// The page that was named, or the session-test page through the balancer; `None` without a
+    /// balancer and nodes behind it.
+    pub(super) fn of(settings: &Settings, named: Option<&Uri>) -> Result<Option<Self>, String> {
+        let balancer = settings.has_balancer;
+        let balancer = balancer.then(|| reachable(settings.balancer.listen));
         let Some(named) = named else {
-            let address = reachable(settings.balancer.listen);
-            return Ok(Self {
+            let address = balancer.filter(|_| !settings.nodes.is_empty());
+            return Ok(address.map(|address| Self {
+                scheme: "http",
+                is_secure: settings.session.cookie.secure == Secure::Always,
+                asked: Some(address),
                 authority: address.to_string(),
                 host: address.ip().to_string(),
                 port: address.port(),
                 path: DEFAULT_PATH.to_owned(),
-            });
+            }));
         };
         let problem = |reason: &str| Err(format!("--page {named}: {reason}"));
-        if named.scheme_str() != Some("http") {
-            return problem("write http://HOST/PATH; pages over TLS are not looked at");
-        }
+        let (scheme, asked) = match (named.scheme_str(), balancer) {
+            (Some("http"), _) => ("http", None),
+            (Some("https"), Some(balancer)) => ("https", Some(balancer)),
+            (Some("https"), None) => {
+                return problem("over TLS a page is asked of the balancer, and there is none");
+            }
+            _ => return problem("write http://HOST/PATH or https://HOST/PATH"),
+        };
         let Some(authority) = named.authority() else {
             return problem("it names no host");
         };
-        Ok(Self {
+        Ok(Some(Self {
+            scheme,
+            is_secure: scheme == "https",
+            asked,
             authority: authority.to_string(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(80),
@@ -61,7 +85,7 @@ impl Page {
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
-        })
+        }))
     }
 
     /// The path without its query.
@@ -73,7 +97,13 @@ impl Page {
 /// Without its query, which may hold what is nobody's business.
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.plain_path())
+        write!(
+            f,
+            "{}://{}{}",
+            self.scheme,
+            self.authority,
+            self.plain_path()
+        )
     }
 }
 
@@ -158,6 +188,9 @@ async fn come_back(
 }
 
 async fn resolve(page: &Page) -> Result<SocketAddr, String> {
+    if let Some(address) = page.asked {
+        return Ok(address);
+    }
     let found = lookup_host((&*page.host, page.port));
     let found = tokio::time::timeout(ANSWER_LIMIT, found).await;
     let found = found.map_err(|_| format!("no address within {ANSWER_LIMIT:?}"))?;
@@ -172,8 +205,15 @@ async fn answer(
     page: &Page,
     cookies: &str,
 ) -> Result<Response<bytes::Bytes>, String> {
-    let visit = http_client::visit(address, &page.authority, &page.path, cookies, ANSWER_LIMIT);
-    let answer = visit.await.map_err(|error| error.to_string())?;
+    let visit = Visit {
+        host: &page.authority,
+        path: &page.path,
+        cookies,
+        is_secure: page.is_secure,
+    };
+    let answer = http_client::visit(address, visit, ANSWER_LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
     let status = answer.status();
     if !status.is_success() {
         return Err(format!("it answers {status}"));
@@ -209,10 +249,10 @@ fn parts(value: &str) -> (&str, &str) {
 /// Why a browser at this page does not send the cookie back: RFC 6265, sections 5.1.3, 5.1.4 and
 /// 5.3, and for Secure and SameSite draft-ietf-httpbis-rfc6265bis.
 fn refusal(cookie: &Cookie<'_>, page: &Page) -> Option<String> {
-    if cookie.secure() == Some(true) {
+    if cookie.secure() == Some(true) && !page.is_secure {
         return Some("the cookie is Secure, and the page is http".to_owned());
     }
-    if cookie.same_site() == Some(SameSite::None) {
+    if cookie.same_site() == Some(SameSite::None) && cookie.secure() != Some(true) {
         return Some("the cookie is SameSite=None, which must be Secure".to_owned());
     }
     if let Some(domain) = cookie.domain()
@@ -252,7 +292,7 @@ mod tests {
     fn refused(cookie: &str, page: &str) -> Option<String> {
         let settings = config::load(&test_args()).unwrap();
         let page = Page::of(&settings, Some(&page.parse().unwrap())).unwrap();
-        refusal(&Cookie::parse(cookie).unwrap(), &page)
+        refusal(&Cookie::parse(cookie).unwrap(), &page.unwrap())
     }
 
     #[test]
@@ -286,6 +326,15 @@ mod tests {
     }
 
     #[test]
+    fn over_tls_secure_cookies_are_kept() {
+        let shop = "https://www.shop.example/cart";
+        assert_eq!(refused("JSESSIONID=x; Secure", shop), None);
+        assert_eq!(refused("JSESSIONID=x; Secure; SameSite=None", shop), None);
+        assert!(refused("JSESSIONID=x; SameSite=None", shop).is_some());
+        assert!(refused("JSESSIONID=x; Secure; Path=/car", shop).is_some());
+    }
+
+    #[test]
     fn a_session_cookie_has_an_id_and_a_node() {
         assert_eq!(parts("abc.node1"), ("abc", "node1"));
         assert_eq!(parts("node2~abc.node1"), ("abc", "node1"));
@@ -296,12 +345,15 @@ mod tests {
     fn pages_are_understood_or_refused() {
         let settings = config::load(&test_args()).unwrap();
         let page = |text: &str| Page::of(&settings, Some(&text.parse().unwrap()));
-        let shop = page("http://[::1]:8000/a?b").unwrap();
+        let shop = page("http://[::1]:8000/a?b").unwrap().unwrap();
         assert_eq!(
             (&*shop.host, shop.port, &*shop.path),
             ("::1", 8_000, "/a?b")
         );
-        assert!(page("https://shop.example/").is_err());
+        let shop = page("https://shop.example/").unwrap().unwrap();
+        let balancer = SocketAddr::from(([127, 0, 0, 1], 8_000));
+        assert_eq!((shop.is_secure, shop.asked), (true, Some(balancer)));
+        assert!(page("ftp://shop.example/").is_err());
         assert!(page("/session-test/").is_err());
     }
 }

@@ -16,9 +16,17 @@ use crate::{
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(8);
 
+/// Without nodes there is none.
 pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
+    if settings.nodes.is_empty() {
+        return Vec::new();
+    }
     if let Some(diagnosis) = not_shared(settings) {
         return vec![diagnosis];
+    }
+    if settings.store == StoreUrl::Memory {
+        // The one node's own, which nobody else sees.
+        return Vec::new();
     }
     if let Some(folder) = disk::folder_of(&settings.store)
         && disk::space(folder).await == Err(DiskError::Hangs)
@@ -55,6 +63,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
 /// A store that is one for all nodes must be reached by all of them.
 fn not_shared(settings: &Settings) -> Option<Diagnosis> {
     let seen = match &settings.store {
+        StoreUrl::Memory if settings.nodes.len() == 1 => return None,
         StoreUrl::Memory => "store.url is memory:".to_owned(),
         StoreUrl::Sqlite(file) => {
             let node = settings.nodes.elsewhere()?;

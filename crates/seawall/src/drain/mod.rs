@@ -121,7 +121,7 @@ async fn drain(settings: &Settings, args: &DrainArgs) -> Result<Outcome, String>
         return Ok(Outcome::Done(format!("{} drains", place.name)));
     }
     let balancers = if args.balancers.is_empty() {
-        vec![settings.balancer.stats]
+        settings.stats().into_iter().collect()
     } else {
         args.balancers.clone()
     };
@@ -211,6 +211,9 @@ async fn look(name: &str, node: NodeReport, balancers: &[SocketAddr]) -> Look {
         seen: Vec::new(),
         unseen: Vec::new(),
     };
+    if balancers.is_empty() {
+        look.unseen.push("none is Seawall's".to_owned());
+    }
     for address in balancers {
         match reports::balancer(*address, ANSWER_LIMIT).await {
             Ok(report) => {

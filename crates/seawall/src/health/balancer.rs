@@ -12,7 +12,10 @@ const ERRORS_CRITICAL_PERCENT: u64 = 10;
 /// A share of so few answers says little: at most a warning.
 const FEW_REQUESTS: u64 = 100;
 
-pub(super) async fn check(address: SocketAddr) -> Vec<Finding> {
+pub(super) async fn check(stats: Option<SocketAddr>) -> Vec<Finding> {
+    let Some(address) = stats else {
+        return Vec::new();
+    };
     match reports::balancer(address, ANSWER_LIMIT).await {
         Ok(report) => vec![servers(address, &report), errors(&report.recent)],
         Err(reason) => vec![Finding::critical(

@@ -23,9 +23,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Asks it; `None` where this machine keeps nothing: with a server as store there need not be a
-    /// data folder.
+    /// Asks it; `None` where this machine keeps nothing: without nodes, and with a server as store there
+    /// need not be a data folder.
     pub(crate) async fn look_at(settings: &Settings) -> Option<Self> {
+        if settings.nodes.is_empty() {
+            return None;
+        }
         let kept = disk::folder_of(&settings.store);
         let folder = kept.unwrap_or(&settings.data);
         match disk::space(folder).await {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::output::plain;
+
 /// How grave a finding is, in the order of severity; the numbers are the exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,13 +48,10 @@ impl Finding {
     }
 
     pub(super) fn new(what: impl Into<String>, level: Level, detail: impl Into<String>) -> Self {
-        // What comes from outside must not steer a terminal, or look like another line.
-        let detail: String = detail.into();
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
         Self {
             what: what.into(),
             level,
-            detail: detail.chars().map(plain).collect(),
+            detail: plain(&detail.into()),
         }
     }
 

@@ -62,7 +62,7 @@ async fn check_all(settings: &Settings) -> Vec<Finding> {
     let (store, nodes, balancer, services, disk) = tokio::join!(
         store::check(settings),
         nodes::check(&settings.nodes),
-        balancer::check(settings.balancer.stats),
+        balancer::check(settings.stats()),
         services::check(&settings.nodes),
         disk::check(settings),
     );

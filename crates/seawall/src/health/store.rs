@@ -22,7 +22,11 @@ struct Answer {
     probe: Result<Duration, String>,
 }
 
+/// Without nodes there is none.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
+    if settings.nodes.is_empty() {
+        return Vec::new();
+    }
     let (url, options) = (settings.store.clone(), settings.store_options.clone());
     if url == StoreUrl::Memory {
         let detail =

@@ -23,7 +23,7 @@ pub(crate) struct InstallArgs {
     #[arg(long, conflicts_with = "store")]
     pub(super) postgres: bool,
     /// How many nodes; 2 by default.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) nodes: Option<u16>,
     /// Where clients connect; 0.0.0.0:80 by default.
     #[arg(long, value_name = "ADDRESS")]

@@ -53,7 +53,8 @@ pub(crate) fn run(settings: &Settings, args: &StatusArgs) -> ExitCode {
 }
 
 async fn show(settings: &Settings, args: &StatusArgs) -> Result<(), String> {
-    let store = StoreWatch::start(settings);
+    // Without nodes there is no store.
+    let store = (!settings.nodes.is_empty()).then(|| StoreWatch::start(settings));
     let on_a_terminal = std::io::stdout().is_terminal();
     let colours =
         on_a_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -62,7 +63,11 @@ async fn show(settings: &Settings, args: &StatusArgs) -> Result<(), String> {
     loop {
         next = (next + INTERVAL).max(Instant::now());
         sleep_until(next).await;
-        let (after, store) = tokio::join!(Sample::take(settings), store.look());
+        let of_store = async || match &store {
+            Some(store) => Some(store.look().await),
+            None => None,
+        };
+        let (after, store) = tokio::join!(Sample::take(settings), of_store());
         let overview = Overview::new(settings, &before, &after, store);
         let text = if args.json {
             serde_json::to_string(&overview).map_err(|error| error.to_string())?

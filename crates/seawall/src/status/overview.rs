@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{NodePlace, Settings},
+    output::plain,
     reports::{BalancerReport, NodeAnswer, ServerReport},
     store_access,
 };
@@ -21,9 +22,11 @@ use crate::{
 pub(super) struct Overview {
     /// The time between the two looks.
     interval_ms: u64,
-    balancer: BalancerRow,
+    /// Null when there is none.
+    balancer: Option<BalancerRow>,
     nodes: Vec<NodeRow>,
-    store: StoreRow,
+    /// Null without nodes.
+    store: Option<StoreRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,7 +74,7 @@ impl Overview {
         settings: &Settings,
         before: &Sample,
         after: &Sample,
-        store: Result<u64, String>,
+        store: Option<Result<u64, String>>,
     ) -> Self {
         let interval = after.at.saturating_duration_since(before.at);
         let nodes = settings.nodes.iter().enumerate().map(|(index, place)| {
@@ -87,18 +90,14 @@ impl Overview {
                 server(&after.balancer, &place.name),
             )
         });
-        let (sessions, problem) = split(store);
         Self {
             interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
-            balancer: BalancerRow::new(settings, interval, before, after),
+            balancer: after
+                .balancer
+                .as_ref()
+                .map(|report| BalancerRow::new(settings, interval, before, report)),
             nodes: nodes.collect(),
-            store: StoreRow {
-                kind: store_access::kind(&settings.store),
-                url: settings.store.to_string(),
-                state: if problem.is_none() { "up" } else { "no answer" },
-                problem,
-                sessions,
-            },
+            store: store.map(|counted| StoreRow::new(settings, counted)),
         }
     }
 }
@@ -110,8 +109,11 @@ fn split<T>(result: Result<T, String>) -> (Option<T>, Option<String>) {
     }
 }
 
-fn server<'a>(report: &'a Result<BalancerReport, String>, name: &str) -> Option<&'a ServerReport> {
-    let servers = &report.as_ref().ok()?.servers;
+fn server<'a>(
+    report: &'a Option<Result<BalancerReport, String>>,
+    name: &str,
+) -> Option<&'a ServerReport> {
+    let servers = &report.as_ref()?.as_ref().ok()?.servers;
     servers.iter().find(|server| server.name == name)
 }
 
@@ -135,18 +137,25 @@ fn latency(before: &ServerReport, after: &ServerReport, q: f64) -> Option<f64> {
 }
 
 impl BalancerRow {
-    fn new(settings: &Settings, interval: Duration, before: &Sample, after: &Sample) -> Self {
-        let report = after.balancer.as_ref();
-        let known = report.ok();
+    fn new(
+        settings: &Settings,
+        interval: Duration,
+        before: &Sample,
+        report: &Result<BalancerReport, String>,
+    ) -> Self {
+        let known = report.as_ref().ok();
         // The same process both times, else its counters began anew.
-        let earlier = before.balancer.as_ref().ok();
+        let earlier = before
+            .balancer
+            .as_ref()
+            .and_then(|report| report.as_ref().ok());
         let earlier = earlier.filter(|before| known.is_some_and(|now| now.pid == before.pid));
         let rate_of =
             |of: fn(&BalancerReport) -> u64| rate(earlier.map(of), known.map(of), interval);
         Self {
             address: settings.balancer.stats.to_string(),
             state: if known.is_some() { "up" } else { "no answer" },
-            problem: report.err().cloned(),
+            problem: report.as_ref().err().cloned(),
             version: known.map(|report| report.version.clone()),
             uptime_seconds: known.map(|report| report.uptime_seconds),
             memory_bytes: known.and_then(|report| report.memory_bytes),
@@ -215,20 +224,17 @@ const COLUMNS: [Column; 11] = [
 impl Overview {
     /// The table for a terminal.
     pub(super) fn table(&self, colours: bool) -> String {
-        let mut rows = vec![self.balancer.cells()];
-        rows.extend(self.nodes.iter().map(NodeRow::cells));
-        rows.push(self.store.cells());
+        let (balancer, store) = (self.balancer.iter(), self.store.iter());
+        let rows = balancer.clone().map(BalancerRow::cells);
+        let rows = rows.chain(self.nodes.iter().map(NodeRow::cells));
+        let rows: Vec<_> = rows.chain(store.clone().map(StoreRow::cells)).collect();
         let mut text = render(&COLUMNS, &rows, tone, colours);
-        let named = [
-            ("balancer", &self.balancer.problem),
-            ("store", &self.store.problem),
-        ];
+        let balancer = balancer.map(|balancer| ("balancer", &balancer.problem));
+        let store = store.map(|store| ("store", &store.problem));
         let nodes = self.nodes.iter().map(|node| (&*node.name, &node.problem));
-        for (name, problem) in named.into_iter().chain(nodes) {
+        for (name, problem) in balancer.chain(store).chain(nodes) {
             if let Some(problem) = problem {
-                let plain = |c: char| if c.is_control() { ' ' } else { c };
-                let problem: String = problem.chars().map(plain).collect();
-                text += &format!("\n{name}: {problem}");
+                text += &format!("\n{name}: {}", plain(problem));
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -283,7 +289,7 @@ impl BalancerRow {
             nothing(),
             nothing(),
             megabytes(self.memory_bytes),
-            shown(self.version.as_ref()),
+            shown(self.version.as_deref().map(plain)),
             span(self.uptime_seconds),
         ]
     }
@@ -294,20 +300,31 @@ impl NodeRow {
         vec![
             self.name.clone(),
             self.state.to_owned(),
-            shown(self.balancer_state.as_ref()),
+            shown(self.balancer_state.as_deref().map(plain)),
             shown(self.sessions),
             shown(self.in_flight),
             decimals(self.requests_per_second, 0),
             decimals(self.p50_ms, 1),
             decimals(self.p99_ms, 1),
             megabytes(self.memory_bytes),
-            shown(self.version.as_ref()),
+            shown(self.version.as_deref().map(plain)),
             span(self.uptime_seconds),
         ]
     }
 }
 
 impl StoreRow {
+    fn new(settings: &Settings, counted: Result<u64, String>) -> Self {
+        let (sessions, problem) = split(counted);
+        Self {
+            kind: store_access::kind(&settings.store),
+            url: settings.store.to_string(),
+            state: if problem.is_none() { "up" } else { "no answer" },
+            problem,
+            sessions,
+        }
+    }
+
     fn cells(&self) -> Vec<String> {
         let mut cells = vec![
             format!("store ({})", self.kind),

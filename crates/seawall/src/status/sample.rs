@@ -23,7 +23,8 @@ pub(super) struct Sample {
     pub(super) at: Instant,
     /// In the order of the configuration.
     pub(super) nodes: Vec<Result<NodeAnswer, String>>,
-    pub(super) balancer: Result<BalancerReport, String>,
+    /// `None` when there is none.
+    pub(super) balancer: Option<Result<BalancerReport, String>>,
 }
 
 impl Sample {
@@ -31,7 +32,7 @@ impl Sample {
     pub(super) async fn take(settings: &Settings) -> Self {
         let (nodes, balancer) = tokio::join!(
             reports::nodes(&settings.nodes, ANSWER_LIMIT),
-            reports::balancer(settings.balancer.stats, ANSWER_LIMIT),
+            reports::some_balancer(settings.stats(), ANSWER_LIMIT),
         );
         Self {
             at: Instant::now(),
@@ -39,7 +40,7 @@ impl Sample {
                 .into_iter()
                 .map(|node| in_words(node.answer))
                 .collect(),
-            balancer: in_words(balancer),
+            balancer: balancer.map(in_words),
         }
     }
 }

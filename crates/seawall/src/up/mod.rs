@@ -27,6 +27,7 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Runs the cluster until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &UpArgs, log: &str) -> Result<(), String> {
     let mut plan = Plan::new(settings, args, log)?;
+    plan.warn_of_separate_stores();
     plan.check_ports()?;
     plan.make_data_folder()?;
     plan.make_admin_token()?;

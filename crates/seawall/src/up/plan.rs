@@ -7,6 +7,7 @@ use std::{
 };
 
 use seawall_net::{Address, SOCKET_PATH_MAX};
+use seawall_store::StoreUrl;
 
 use super::{Child, watch::Watch};
 use crate::{
@@ -35,6 +36,13 @@ impl Plan {
             let port = args.node_port.unwrap_or(settings.node_port);
             settings.nodes = Nodes::on_this_machine(count, port)
                 .map_err(|reason| format!("--nodes and --node-port: {reason}"))?;
+        }
+        if settings.nodes.is_empty() || !settings.has_balancer {
+            return Err(
+                "`up` runs a balancer and at least one node, and balancer.enabled and nodes.count (or \
+                 --nodes) say otherwise; start what there is with `seawall node` or `seawall balance`"
+                    .to_owned(),
+            );
         }
         if let Some(node) = settings.nodes.elsewhere() {
             return Err(format!(
@@ -72,6 +80,16 @@ impl Plan {
     /// Where the balancer says how its servers are.
     pub(super) fn stats(&self) -> SocketAddr {
         self.settings.balancer.stats
+    }
+
+    pub(super) fn warn_of_separate_stores(&self) {
+        let nodes = self.settings.nodes.len();
+        if self.settings.store == StoreUrl::Memory && nodes > 1 {
+            tracing::warn!(
+                "with memory: each of the {nodes} nodes has a store of its own: a session is lost \
+                 when its client moves to another node, or the node ends"
+            );
+        }
     }
 
     /// Says plainly that a port is taken, before anything is started.

@@ -13,6 +13,7 @@ mod idle_clients;
 mod install;
 mod machines;
 mod outage;
+mod parts;
 mod proxies;
 mod reference;
 mod rolling;

@@ -35,7 +35,10 @@ fn new_session(ago: Duration) -> (SessionId, Commit) {
         origin: None,
         last_node: "node1".into(),
         writers: Writers::new(),
-        attributes: Attributes::from([("pin".into(), "hush".into())]),
+        attributes: Attributes::from([
+            ("pin".into(), "hush".into()),
+            ("e\u{1b}[2Jvil".into(), 1.into()),
+        ]),
         notes: Attributes::new(),
     };
     let key = SessionKey {
@@ -92,6 +95,7 @@ async fn sessions_are_listed_shown_revoked_and_swept() {
             "{shown}"
         );
         assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.contains("e [2Jvil"), "{shown}");
     }
     let (_, revoked) = sessions(&url, &["revoke", &cookie]);
     assert!(revoked.contains("the session has ended"), "{revoked}");

@@ -23,6 +23,18 @@ fn counts_go_on_over_alternating_nodes() {
 }
 
 #[test]
+fn nodes_with_a_store_each_are_warned_of() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let cluster = Cluster::with(|up| {
+        up.args(["--store", "memory:"])
+            .stderr(log.reopen().unwrap());
+    });
+    let told = std::fs::read_to_string(log.path()).unwrap();
+    assert!(told.contains("a store of its own"), "{told}");
+    drop(cluster);
+}
+
+#[test]
 fn the_balancer_reaches_the_nodes_by_unix_sockets() {
     let cluster = Cluster::start();
     let (_, health) = get(cluster.stats, "/health", "").unwrap();

@@ -147,10 +147,10 @@ fn what_is_found_is_told_in_words() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    let output = site.run(&["doctor", "--page", "https://shop.example/"]);
+    let output = site.run(&["doctor", "--page", "ftp://shop.example/"]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(
-        error.contains("pages over TLS are not looked at"),
+        error.contains("write http://HOST/PATH or https://HOST/PATH"),
         "{error}"
     );
 }

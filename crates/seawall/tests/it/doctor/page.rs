@@ -14,11 +14,22 @@ use crate::{
 fn a_secure_cookie_over_http_is_diagnosed() {
     let site = running("session.cookie.secure = true\n");
     site.until_all_are_up();
-    let found = assert_found(&site, &[], &["cookie-dropped"]);
+    let page = format!("http://127.0.0.1:{}/session-test/", site.front);
+    let found = assert_found(&site, &["--page", &page], &["cookie-dropped"]);
     assert!(
         found[0].seen.contains("Secure, and the page is http"),
         "{found:?}"
     );
+}
+
+/// A proxy in front speaks TLS; the balancer is asked in its place.
+#[test]
+fn a_secure_cookie_over_https_is_well() {
+    let site = running("session.cookie.secure = true\n");
+    site.until_all_are_up();
+    assert_found(&site, &[], &[]);
+    let page = "https://shop.example/session-test/";
+    assert_found(&site, &["--page", page], &[]);
 }
 
 #[test]

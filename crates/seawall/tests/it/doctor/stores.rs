@@ -148,6 +148,13 @@ fn stores_that_cannot_work_are_diagnosed() {
     );
 }
 
+/// One node needs nobody to share its store with.
+#[test]
+fn one_node_may_keep_its_sessions_in_memory() {
+    let site = Site::start(1, "[store]\nurl = \"memory:\"");
+    assert_found(&site, &[], &[]);
+}
+
 #[test]
 fn a_file_that_other_machines_are_to_share_is_diagnosed() {
     let site = running("");
