@@ -171,13 +171,7 @@ impl Settings {
             .map(|text| text.parse::<Network>())
             .collect::<Result<_, _>>()
             .map_err(|error| wrong("nodes.trusted_proxies", error.to_string()))?;
-        let nodes = if raw.node.is_empty() {
-            let raw::Nodes { count, port, .. } = raw.nodes;
-            let wrong = |reason| wrong("nodes.count and nodes.port", reason);
-            Nodes::on_this_machine(count, port).map_err(wrong)?
-        } else {
-            Nodes::listed(&raw.node).map_err(|reason| wrong("[[node]]", reason))?
-        };
+        let nodes = nodes(&raw).map_err(|(key, reason)| wrong(key, reason))?;
         let balancer = balancer(&raw);
         Ok(Self {
             file: path.to_owned(),
@@ -294,6 +288,17 @@ fn virtual_hosts(hosts: &[String]) -> Result<(), String> {
              and -"
         )),
         None => Ok(()),
+    }
+}
+
+/// The nodes, or the key and what is wrong.
+fn nodes(raw: &Raw) -> Result<Nodes, (&'static str, String)> {
+    if raw.node.is_empty() {
+        let raw::Nodes { count, port, .. } = raw.nodes;
+        let nodes = Nodes::on_this_machine(count, port);
+        nodes.map_err(|reason| ("nodes.count and nodes.port", reason))
+    } else {
+        Nodes::listed(&raw.node).map_err(|reason| ("[[node]]", reason))
     }
 }
 

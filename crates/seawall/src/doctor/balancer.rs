@@ -37,8 +37,8 @@ fn absence(settings: &Settings, facts: &Facts, error: &ReportError) -> Diagnosis
     let (at_stats, at_front) = (facts.strangers.get(&stats), facts.strangers.get(&front));
     let (case, address) = match error {
         ReportError::Http(HttpError::Unreachable(_)) => (Case::MachineUnreachable, stats),
-        // Without the one port it does not serve on the other either.
-        ReportError::Http(HttpError::Refused(_)) if at_front.is_some() => (Case::PortTaken, front),
+        // Without the one port it does not serve on the other either, even where systemd has it.
+        ReportError::Http(_) if at_front.is_some() => (Case::PortTaken, front),
         ReportError::Http(HttpError::Refused(_)) => (Case::BalancerDown, stats),
         ReportError::Http(HttpError::Timeout(_)) if at_stats.is_none() => {
             (Case::BalancerHangs, stats)

@@ -15,6 +15,7 @@ pub(super) enum Case {
     DiskFull,
     DiskHangs,
     FilesLimit,
+    FirewallRulesMissing,
     MachineUnreachable,
     MemoryLimit,
     NamesNotUnique,
@@ -52,7 +53,7 @@ pub(super) struct Text {
 
 impl Case {
     /// In the order in which people look: the store first, for everything needs it.
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 34] = [
         Self::StoreRefused,
         Self::StoreHostUnknown,
         Self::StoreSilent,
@@ -86,6 +87,7 @@ impl Case {
         Self::DiskHangs,
         Self::FilesLimit,
         Self::MemoryLimit,
+        Self::FirewallRulesMissing,
     ];
 
     pub(super) fn text(self) -> Text {
@@ -119,9 +121,11 @@ impl Case {
             | Self::NotSticky
             | Self::CookieDropped
             | Self::SessionLost => self.of_the_way(),
-            Self::DiskFull | Self::DiskHangs | Self::FilesLimit | Self::MemoryLimit => {
-                self.of_the_machine()
-            }
+            Self::DiskFull
+            | Self::DiskHangs
+            | Self::FilesLimit
+            | Self::FirewallRulesMissing
+            | Self::MemoryLimit => self.of_the_machine(),
         }
     }
 
@@ -380,6 +384,14 @@ impl Case {
                         control group allows; then the system ends it.",
                 mend: "Raise the limit (`sudo systemctl edit $UNIT`, with `[Service]` and `MemoryMax=1G`), \
                        or lower session.cache_bytes in $FILE, then `sudo systemctl restart $UNIT`.",
+            },
+            Self::FirewallRulesMissing => Text {
+                name: "firewall-rules-missing",
+                title: "Rules of the installation are not in the firewall",
+                cause: "nftables was loaded anew by hand (`nft -f /etc/nftables.conf`), which drops what \
+                        other programs put in. Clients may be kept out, and the statistics be open.",
+                mend: "Put them in again: `sudo seawall install`. `sudo systemctl reload nftables` loads \
+                       your rules and keeps Seawall's.",
             },
             Self::DiskHangs => Text {
                 name: "disk-hangs",

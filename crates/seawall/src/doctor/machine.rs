@@ -8,7 +8,7 @@ use std::{
 use seawall_store::StoreUrl;
 
 use super::{case::Case, diagnosis::Diagnosis, facts::ProcessMetrics};
-use crate::{config::Settings, disk::DiskError, health::disk::Disk};
+use crate::{config::Settings, disk::DiskError, health::disk::Disk, install};
 
 /// Of what is allowed, so much may be taken.
 const TAKEN_PERCENT: u64 = 80;
@@ -41,7 +41,14 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
         Some(disk) if disk.case == Case::DiskHangs => None,
         _ => network_disk(settings),
     };
-    disk.into_iter().chain(network_disk).collect()
+    let found = [disk, network_disk, firewall_rules()];
+    found.into_iter().flatten().collect()
+}
+
+fn firewall_rules() -> Option<Diagnosis> {
+    let missing = install::missing_firewall_rules()?;
+    let seen = format!("{missing} of Seawall's rules are not loaded into nftables");
+    Some(Diagnosis::new(Case::FirewallRulesMissing, seen))
 }
 
 async fn bad_disk(settings: &Settings) -> Option<Diagnosis> {

@@ -26,6 +26,7 @@ mod units;
 use std::{io, path::PathBuf};
 
 pub(crate) use args::{InstallArgs, UninstallArgs};
+pub(crate) use nftables::missing as missing_firewall_rules;
 
 use crate::{
     cli::say,

@@ -1,12 +1,12 @@
 //! Our rules among nftables' others, known by their comment.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
 use super::{
     InstallError,
-    firewall::MARK,
+    firewall::{MARK, RULES},
     step::Call,
     target::{run, succeeds},
 };
@@ -45,6 +45,15 @@ pub(super) fn present() -> Result<Present, InstallError> {
         "nft", "--json", "--handle", "list", "ruleset",
     ]))?;
     Ok(parse(&list))
+}
+
+/// How many of the rules and tables that an installation made are gone: whoever loads a file that
+/// begins with `flush ruleset` drops them. `None` when none are, or it cannot be told, as by who is
+/// not root.
+pub(crate) fn missing() -> Option<usize> {
+    let wanted = count_of(&fs::read_to_string(RULES).ok()?);
+    let missing = wanted.saturating_sub(present().ok()?.count());
+    (missing > 0).then_some(missing)
 }
 
 /// Takes our rules out.

@@ -11,7 +11,7 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Uid};
 use seawall_testing::{TestPostgres, find_program};
 
-use super::{assert_found, examine, running};
+use super::{assert_found, examine, found, running};
 use crate::{
     cluster::{get, until},
     health::stores::Mount,
@@ -118,6 +118,36 @@ fn start_with_data_in(site: &mut Site, folder: &Path) {
     }
     site.start_balancer();
     site.until_all_are_up();
+}
+
+/// In a network of its own, with an /etc of its own, where an installation has left its rules.
+#[test]
+fn rules_that_the_firewall_has_lost_are_diagnosed() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let site = running("");
+    let script = "set -e
+        mkdir $1 && cp -a /etc/. $1/ && mkdir -p $1/seawall && mount --bind $1 /etc
+        printf 'flush ruleset\ntable inet filter { chain input { type filter hook input priority 0; }; }' \
+            > /etc/nftables.conf
+        printf 'insert rule inet filter input tcp dport 80 accept comment \"seawall\"\n' \
+            > /etc/seawall/firewall.nft
+        nft --file /etc/nftables.conf
+        test $2 = lost || nft --file /etc/seawall/firewall.nft
+        shift 2; exec \"$@\"";
+    for (state, is_lost) in [("loaded", false), ("lost", true)] {
+        let mut doctor = Command::new("unshare");
+        doctor.args(["--net", "--mount", "sh", "-c", script, "sh"]);
+        doctor.arg(site.path(state)).arg(state);
+        doctor.arg(env!("CARGO_BIN_EXE_seawall"));
+        doctor.args(["doctor", "--json", "--config"]);
+        let found = found(doctor.arg(site.path("seawall.toml")));
+        let is_found = found
+            .iter()
+            .any(|found| found.case == "firewall-rules-missing");
+        assert_eq!(is_found, is_lost, "{found:?}");
+    }
 }
 
 /// A folder of another machine, over SFTP: here, of the same one.
