@@ -12,7 +12,7 @@ use std::{
 /// The state of a socket that takes connections.
 const LISTENS: &str = "0A";
 
-/// Whether an address is one of this machine's.
+/// Whether an address is one of this machine's, or stands for all of them.
 pub(crate) fn is_here(address: SocketAddr) -> bool {
     let any: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -24,7 +24,8 @@ pub(crate) fn is_here(address: SocketAddr) -> bool {
         socket.connect(address)?;
         socket.local_addr()
     });
-    address.ip().is_loopback() || chosen.is_ok_and(|own| own.ip() == address.ip())
+    let is_plain = address.ip().is_loopback() || address.ip().is_unspecified();
+    is_plain || chosen.is_ok_and(|own| own.ip() == address.ip())
 }
 
 /// The process that listens at an address of this machine, if it is neither Seawall's nor systemd,
@@ -55,7 +56,7 @@ pub(crate) fn stranger(address: SocketAddr) -> Option<String> {
     Some(format!("{name} (process {id})"))
 }
 
-/// The inodes of the sockets that listen at an address, or at all addresses.
+/// The inodes of the sockets that listen at an address, or would be in the way of one that does.
 fn listeners(table: &str, address: SocketAddr) -> Vec<String> {
     let rows = table.lines().filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
@@ -63,7 +64,8 @@ fn listeners(table: &str, address: SocketAddr) -> Vec<String> {
         let is_listener = fields.nth(1)? == LISTENS;
         let is_port = u16::from_str_radix(port, 16).ok()? == address.port();
         let ip = parse_ip(ip)?.to_canonical();
-        let is_at = ip == address.ip() || ip.is_unspecified();
+        let is_any = ip.is_unspecified() || address.ip().is_unspecified();
+        let is_at = is_any || ip == address.ip();
         let inode = fields.nth(5)?;
         (is_listener && is_port && is_at).then(|| format!("socket:[{inode}]"))
     });
@@ -107,6 +109,7 @@ mod tests {
         for (address, here) in [
             ("127.0.0.1:80", true),
             ("[::1]:80", true),
+            ("0.0.0.0:80", true),
             ("192.0.2.1:80", false),
         ] {
             assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
@@ -120,12 +123,16 @@ mod tests {
                 continue; // Not every machine has IPv6.
             };
             let mut address = listener.local_addr().unwrap();
-            if address.ip().is_unspecified() {
-                address.set_ip(Ipv4Addr::LOCALHOST.into());
-            }
-            let found = stranger(address).unwrap();
             let id = format!("(process {})", std::process::id());
+            let found = stranger(address).unwrap();
             assert!(found.ends_with(&id), "{found}");
+            if !address.is_ipv6() {
+                let port = address.port();
+                address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                assert_eq!(stranger(address), Some(found.clone()));
+                let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                assert_eq!(stranger(any), Some(found));
+            }
             drop(listener);
             assert_eq!(stranger(address), None);
         }

@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// Whether standard output took everything but for readers who have left.
+/// Whether something could not be written for another reason than that its reader has left.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
 /// Whether the reader of standard output has left.
 static IS_UNREAD: AtomicBool = AtomicBool::new(false);
