@@ -1,10 +1,10 @@
 //! Files and folders of the target: as they are, and as they are to be.
 
 use std::{
-    fs::{self, Metadata, Permissions},
+    fs::{self, Metadata, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown},
+    path::{Path, PathBuf},
 };
 
 use super::{InstallError, step::Access, target::Target};
@@ -54,22 +54,45 @@ pub(super) fn write_file(
     contents: &[u8],
 ) -> Result<(), InstallError> {
     let (user, group) = ids(target, access)?;
+    remove_draft(target, path)?;
+    let draft = draft(target, path);
     let path = target.path(path);
     let write = || {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(contents)?;
-        lchown(file.path(), Some(user), Some(group))?;
-        file.as_file()
-            .set_permissions(Permissions::from_mode(access.mode))?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
+        lchown(&draft, Some(user), Some(group))?;
+        file.set_permissions(Permissions::from_mode(access.mode))?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)
     };
     write().map_err(|source| InstallError::File {
         path: path.clone(),
         source,
     })
+}
+
+/// Removes what an interrupted run may have left beside a file.
+pub(super) fn remove_draft(target: &Target, path: &Path) -> Result<(), InstallError> {
+    let draft = draft(target, path);
+    match fs::remove_file(&draft) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(InstallError::File {
+            path: draft,
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Where a file is written before it takes its place. Whoever reads all files of a folder, such as
+/// logrotate, takes this for a backup.
+fn draft(target: &Target, path: &Path) -> PathBuf {
+    let path = target.path(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.seawall~"))
 }
 
 /// Makes a folder whose parent is there.

@@ -97,10 +97,14 @@ pub(crate) fn uninstall(args: &UninstallArgs) -> Result<(), String> {
 }
 
 fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
-    if !args.dry_run {
-        check_root()?;
-    }
     let target = Target::new(&args.root)?;
+    let _alone = match args.dry_run {
+        true => None,
+        false => {
+            check_root()?;
+            Some(target.lock()?)
+        }
+    };
     let facts = facts::look(&target)?;
     let manifest = Manifest::load(&target)?;
     let remembered = manifest.as_ref().map(|manifest| manifest.options.clone());
@@ -217,9 +221,13 @@ fn summary(plan: &Plan) -> String {
 
 fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
     let target = Target::new(&args.root)?;
-    if !args.dry_run {
-        check_root()?;
-    }
+    let _alone = match args.dry_run {
+        true => None,
+        false => {
+            check_root()?;
+            Some(target.lock()?)
+        }
+    };
     let Some(manifest) = Manifest::load(&target)? else {
         return Err(InstallError::NotInstalled {
             root: target.root().into(),

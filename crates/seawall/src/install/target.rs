@@ -1,16 +1,21 @@
 //! The system that is installed into: its root, its users, its commands.
 
 use std::{
-    fs, io,
-    io::Write,
-    path::{Path, PathBuf},
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{InstallError, step::Call};
+use crate::cli::say;
 
 /// The most of a command's complaint that is repeated.
 const COMPLAINT_LINES: usize = 12;
+
+/// How many links a path may lead over, as for the kernel.
+const LINKS: usize = 40;
 
 /// The system that is installed into.
 #[derive(Debug, Clone)]
@@ -34,14 +39,68 @@ impl Target {
         &self.root
     }
 
-    /// Where an absolute path of the target is.
+    /// Waits until no other `install` or `uninstall` changes this system, and keeps them waiting
+    /// until the file is closed, or this process ends.
+    pub(super) fn lock(&self) -> Result<File, InstallError> {
+        let failed = |source| InstallError::File {
+            path: self.root.clone(),
+            source,
+        };
+        let file = File::open(&self.root).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                say("another install or uninstall is at work here; waiting for its end");
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.lock().map_err(failed)?;
+        Ok(file)
+    }
+
+    /// Where an absolute path of the target is. Links on the way to it lead to within the root,
+    /// whatever they say; what stands at the path itself may be a link.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => self.followed(parent).join(name),
+            _ => self.root.clone(),
+        }
+    }
+
+    /// As [`path`](Self::path), where a link at the path itself leads.
+    pub(super) fn followed(&self, path: &Path) -> PathBuf {
+        if self.root == Path::new("/") {
+            return path.to_owned();
+        }
+        let mut found = PathBuf::new();
+        let mut left = names(path);
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                found.pop();
+                continue;
+            }
+            found.push(&name);
+            let Ok(aim) = fs::read_link(self.root.join(&found)) else {
+                continue;
+            };
+            links += 1;
+            if links > LINKS {
+                // Nothing is there, as nothing is at the end of a circle.
+                return self.root.join("too many links").join(name);
+            }
+            match aim.is_absolute() {
+                true => found = PathBuf::new(),
+                false => _ = found.pop(),
+            }
+            left.extend(names(&aim));
+        }
+        self.root.join(found)
     }
 
     /// What stands in a file, if there is one.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, InstallError> {
-        let path = self.path(path);
+        let path = self.followed(path);
         match fs::read(&path) {
             Ok(contents) => Ok(Some(contents)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -59,7 +118,7 @@ impl Target {
     pub(super) fn has_program(&self, name: &str) -> bool {
         ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
             .iter()
-            .any(|folder| self.path(&Path::new(folder).join(name)).is_file())
+            .any(|folder| self.followed(&Path::new(folder).join(name)).is_file())
     }
 
     /// The number of a local user.
@@ -77,12 +136,33 @@ impl Target {
         if name == "root" {
             return Ok(Some(0));
         }
+        let fields = self.account(file, name)?;
+        Ok(fields.and_then(|fields| fields.get(1)?.parse().ok()))
+    }
+
+    /// What stands of a user or group in such a file, without its name.
+    pub(super) fn account(
+        &self,
+        file: &str,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, InstallError> {
         let list = self.read_text(file)?.unwrap_or_default();
         let line = list
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        Ok(line.and_then(|line| line.split(':').nth(1)?.parse().ok()))
+        Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
     }
+}
+
+/// The names that a path is made of, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let names = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    names
+        .rev()
+        .map(|part| part.as_os_str().to_owned())
+        .collect()
 }
 
 /// Runs a command to its end and gives what it printed.
@@ -124,4 +204,44 @@ pub(super) fn run(call: &Call) -> Result<String, InstallError> {
 /// Whether a command succeeds.
 pub(super) fn succeeds(program: &[&str]) -> bool {
     run(&Call::new(program)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_of_a_target_do_not_lead_out_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(folder.path()).unwrap();
+        let root = target.root().to_owned();
+        fs::create_dir_all(root.join("srv/etc")).unwrap();
+        symlink("/srv/etc", root.join("etc")).unwrap();
+        symlink("../../../../srv", root.join("up")).unwrap();
+        symlink("/round", root.join("round")).unwrap();
+        symlink("/etc/passwd", root.join("srv/etc/link")).unwrap();
+        let path = |path: &str| target.path(Path::new(path));
+        assert_eq!(path("/etc/seawall/x"), root.join("srv/etc/seawall/x"));
+        assert_eq!(path("/up/etc/x"), root.join("srv/etc/x"));
+        assert_eq!(path("/etc/link"), root.join("srv/etc/link"));
+        assert_eq!(
+            target.followed(Path::new("/etc/link")),
+            root.join("srv/etc/passwd")
+        );
+        assert!(path("/round/x").starts_with(&root) && !path("/round/x").exists());
+        assert_eq!(path("/"), root);
+    }
+
+    #[test]
+    fn two_do_not_change_a_system_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(folder.path()).unwrap();
+        let held = target.lock().unwrap();
+        let other = File::open(folder.path()).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        other.try_lock().unwrap();
+    }
 }

@@ -224,6 +224,7 @@ fn remove_file(
         return Ok(Outcome::Kept(what, "it was changed; --purge removes it"));
     }
     removed(&place, fs::remove_file(&place))?;
+    files::remove_draft(target, path)?;
     Ok(Outcome::Removed(what))
 }
 
