@@ -398,7 +398,9 @@ fn step_is_kept_by_operator(step: &Step) -> bool {
 
 fn contents_of(contents: &Contents) -> Result<Cow<'_, [u8]>, InstallError> {
     match contents {
-        Contents::Text(text) | Contents::Secret(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        Contents::Text(text) | Contents::Masked { text, .. } | Contents::Secret(text) => {
+            Ok(Cow::Borrowed(text.as_bytes()))
+        }
         Contents::CopyOf(path) => match fs::read(path) {
             Ok(bytes) => Ok(Cow::Owned(bytes)),
             Err(source) => Err(InstallError::File {

@@ -28,9 +28,10 @@ pub(crate) struct InstallArgs {
     /// Where clients connect; 0.0.0.0:80 by default.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) http: Option<SocketAddr>,
-    /// Open the statistics to this address or network, such as 192.0.2.0/24. Needs a firewall.
+    /// Open the statistics to this address or network, such as 192.0.2.0/24; `none` closes them
+    /// again. Needs a firewall.
     #[arg(long, value_name = "SOURCE")]
-    pub(super) stats_from: Option<Source>,
+    pub(super) stats_from: Option<StatsFrom>,
     /// A node of the configuration that this machine runs; again for more. By default all whose
     /// address is one of this machine's.
     #[arg(long = "node", value_name = "NAME")]
@@ -107,8 +108,30 @@ impl Options {
         self.balancer = args.balancer.unwrap_or(self.balancer);
         self.log_files = args.log_files.unwrap_or(self.log_files);
         self.firewall = args.firewall.unwrap_or(self.firewall);
-        self.stats_from = args.stats_from.or(self.stats_from);
+        self.stats_from = match args.stats_from {
+            None => self.stats_from,
+            Some(StatsFrom::Nobody) => None,
+            Some(StatsFrom::Source(source)) => Some(source),
+        };
         self
+    }
+}
+
+/// Who else than this machine may see the statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatsFrom {
+    Nobody,
+    Source(Source),
+}
+
+impl FromStr for StatsFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Nobody),
+            text => text.parse().map(Self::Source),
+        }
     }
 }
 
@@ -173,7 +196,30 @@ impl From<Source> for String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: InstallArgs,
+    }
+
+    #[test]
+    fn statistics_that_were_opened_can_be_closed() {
+        let opened = Options {
+            stats_from: Some("192.0.2.7".parse().unwrap()),
+            ..Options::default()
+        };
+        let with = |words: &[&str]| {
+            let args = Program::parse_from([&["install"], words].concat()).args;
+            opened.clone().with(&args).stats_from
+        };
+        assert_eq!(with(&[]), opened.stats_from);
+        assert_eq!(with(&["--stats-from", "::1"]), "::1".parse().ok());
+        assert_eq!(with(&["--stats-from", "none"]), None);
+    }
 
     #[test]
     fn sources_are_addresses_and_networks() {

@@ -14,11 +14,23 @@ pub(super) fn answers(args: &InstallArgs, is_decided: bool) -> Result<InstallArg
     ask_all(args, &mut io::stdin().lock())
 }
 
-/// Asks whether to go on.
-pub(super) fn confirm(question: &str) -> Result<bool, InstallError> {
+/// Asks whether to go on; `default` is what no more than Enter means.
+pub(super) fn confirm(question: &str, default: bool) -> Result<bool, InstallError> {
     check_terminal()?;
-    let answer = line(&mut io::stdin().lock(), &format!("{question} [Y/n]"))?;
-    Ok(matches!(answer.to_lowercase().as_str(), "" | "y" | "yes"))
+    confirmed(&mut io::stdin().lock(), question, default)
+}
+
+fn confirmed(
+    input: &mut impl BufRead,
+    question: &str,
+    default: bool,
+) -> Result<bool, InstallError> {
+    let choice = if default { "[Y/n]" } else { "[y/N]" };
+    let answer = line(input, &format!("{question} {choice}"))?;
+    Ok(match answer.to_lowercase().as_str() {
+        "" => default,
+        answer => matches!(answer, "y" | "yes"),
+    })
 }
 
 fn check_terminal() -> Result<(), InstallError> {
@@ -78,7 +90,7 @@ fn line(input: &mut impl BufRead, question: &str) -> Result<String, InstallError
     match input.read_line(&mut line) {
         Ok(1..) => Ok(line.trim().to_owned()),
         // The end of the input is no answer.
-        Ok(0) => Err(InstallError::NoTerminal),
+        Ok(0) => Err(InstallError::NoAnswer),
         Err(source) => Err(InstallError::File {
             path: "/dev/stdin".into(),
             source,
@@ -90,7 +102,7 @@ fn line(input: &mut impl BufRead, question: &str) -> Result<String, InstallError
 mod tests {
     use clap::Parser;
 
-    use super::*;
+    use super::{super::args::StatsFrom, *};
 
     #[derive(Debug, Parser)]
     struct Program {
@@ -120,14 +132,20 @@ mod tests {
         assert_eq!(args.nodes, Some(3));
         assert_eq!(args.http.unwrap().port(), 8000);
         assert!(args.postgres);
-        assert_eq!(args.stats_from.unwrap().to_string(), "192.0.2.0/24");
+        let source = "192.0.2.0/24".parse().unwrap();
+        assert_eq!(args.stats_from, Some(StatsFrom::Source(source)));
     }
 
     #[test]
     fn an_end_of_input_is_no_yes() {
-        assert!(matches!(
-            answered(&[], "2\n"),
-            Err(InstallError::NoTerminal)
-        ));
+        assert!(matches!(answered(&[], "2\n"), Err(InstallError::NoAnswer)));
+    }
+
+    #[test]
+    fn enter_removes_no_data() {
+        let confirmed =
+            |answer: &str, default| confirmed(&mut answer.as_bytes(), "Go on?", default).unwrap();
+        assert!(confirmed("\n", true) && confirmed("Yes\n", false));
+        assert!(!confirmed("\n", false) && !confirmed("n\n", true));
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) text: String,
+    /// The text as it is shown, if there is a password in it.
+    pub(super) shown: Option<String>,
     pub(super) settings: Settings,
     /// What stands in the password file.
     pub(super) password: Option<String>,
@@ -38,41 +40,43 @@ pub(super) fn decide(
     options: &Options,
     target: &Target,
 ) -> Result<Configuration, InstallError> {
-    let kept_password = kept(target, PASSWORD)?;
-    let there = target.read_text(CONFIG)?;
-    let (text, password) = match (&args.config, there) {
-        (Some(path), _) => {
-            check_nothing_else(args, &path.display().to_string())?;
-            let text = fs::read_to_string(path).map_err(|source| InstallError::File {
-                path: path.clone(),
-                source,
-            })?;
-            (text, kept_password)
+    let given = args.store.as_deref().unwrap_or_default();
+    let (given_url, given_password) = split_password(given);
+    let has_password = given_password.is_some();
+    let password = match (kept(target, PASSWORD)?, given_password) {
+        (Some(kept), Some(given)) if kept != given => {
+            return Err(InstallError::Plan(format!(
+                "{PASSWORD} holds another password than the URL of --store or SEAWALL_STORE_URL; \
+                 leave it out of the URL, or change that file"
+            )));
         }
-        (None, Some(text)) => {
-            check_nothing_else(args, CONFIG)?;
-            // The file may have been lost; the database learns the new one.
-            let password = match (kept_password, options.postgres) {
-                (None, true) => Some(new_secret()?),
-                (kept, _) => kept,
+        // The file may have been lost; the database learns the new one.
+        (None, None) if options.postgres => Some(new_secret()?),
+        (kept, given) => kept.or(given),
+    };
+    let existing = match &args.config {
+        Some(path) => Some((path.as_path(), read(path)?)),
+        None => target
+            .read_text(CONFIG)?
+            .map(|text| (Path::new(CONFIG), text)),
+    };
+    let settings_of = |text: &str| config::of_text(Path::new(CONFIG), text);
+    let (text, settings) = match existing {
+        Some((file, text)) => {
+            let settings = settings_of(&text)?;
+            check_agreement(args, &given_url, file, &settings)?;
+            (text, settings)
+        }
+        None => {
+            let (url, has_password) = match options.postgres {
+                true => (database::URL, true),
+                false => (given_url.as_str(), has_password),
             };
-            (text, password)
-        }
-        (None, None) if options.postgres => {
-            let password = match kept_password {
-                Some(password) => password,
-                None => new_secret()?,
-            };
-            (written(args, options, database::URL, true), Some(password))
-        }
-        (None, None) => {
-            let given = args.store.as_deref().unwrap_or_default();
-            let (url, password) = split_password(given);
-            let text = written(args, options, &url, password.is_some());
-            (text, password)
+            let text = written(args, options, url, has_password);
+            let settings = settings_of(&text)?;
+            (text, settings)
         }
     };
-    let settings = config::of_text(Path::new(CONFIG), &text)?;
     let admin_token = match settings.admin_token_file.as_deref() == Some(Path::new(ADMIN_TOKEN)) {
         true => Some(match kept(target, ADMIN_TOKEN)? {
             Some(token) => token,
@@ -81,10 +85,18 @@ pub(super) fn decide(
         false => None,
     };
     Ok(Configuration {
+        shown: shown(&text, &settings.store_url),
         text,
         settings,
         password,
         admin_token,
+    })
+}
+
+fn read(path: &Path) -> Result<String, InstallError> {
+    fs::read_to_string(path).map_err(|source| InstallError::File {
+        path: path.into(),
+        source,
     })
 }
 
@@ -96,18 +108,43 @@ fn kept(target: &Target, path: &str) -> Result<Option<String>, InstallError> {
         .filter(|text| !text.is_empty()))
 }
 
-/// What a file says is not said again on the command line, perhaps differently.
-fn check_nothing_else(args: &InstallArgs, file: &str) -> Result<(), InstallError> {
-    let given = [
-        ("--nodes", args.nodes.is_some()),
-        ("--http", args.http.is_some()),
-        ("--store or SEAWALL_STORE_URL", args.store.is_some()),
-        ("--postgres", args.postgres),
+/// What the command line says may stand in the file too, but nothing else: which would count?
+fn check_agreement(
+    args: &InstallArgs,
+    url: &str,
+    file: &Path,
+    settings: &Settings,
+) -> Result<(), InstallError> {
+    let (there, _) = split_password(&settings.store_url);
+    let store = || format!("the store is {}", settings.store);
+    let contradictions = [
+        (
+            "--nodes",
+            args.nodes
+                .is_some_and(|count| usize::from(count) != settings.nodes.len()),
+            format!("the number of nodes is {}", settings.nodes.len()),
+        ),
+        (
+            "--http",
+            args.http
+                .is_some_and(|http| http != settings.balancer.listen),
+            format!("balancer.http is {}", settings.balancer.listen),
+        ),
+        (
+            "--store or SEAWALL_STORE_URL",
+            args.store.is_some() && url != there,
+            store(),
+        ),
+        (
+            "--postgres",
+            args.postgres && there != database::URL,
+            store(),
+        ),
     ];
-    match given.iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => Err(InstallError::Plan(format!(
-            "{file} says that already; leave out {option}, and change the file if it should be \
-             different"
+    match contradictions.into_iter().find(|(_, is_one, _)| *is_one) {
+        Some((option, _, says)) => Err(InstallError::Plan(format!(
+            "{option} contradicts {}, where {says}; leave the option out, or change the file",
+            file.display()
         ))),
         None => Ok(()),
     }
@@ -149,22 +186,53 @@ fn written(args: &InstallArgs, options: &Options, url: &str, has_password: bool)
     text
 }
 
+/// The configuration with a mark in the place of each password of its store's URL, if it has any.
+fn shown(text: &str, url: &str) -> Option<String> {
+    let mut masked = split_password(url).0;
+    if let Some((start, rest)) = masked.split_once("sentinel-password=") {
+        let rest = rest.find('&').map_or("", |end| &rest[end..]);
+        masked = format!("{start}sentinel-password=…{rest}");
+    }
+    match masked == url {
+        true => None,
+        // TOML has other ways to write it.
+        false if !text.contains(url) => Some("(a text with a password)".to_owned()),
+        false => Some(text.replace(url, &masked)),
+    }
+}
+
 /// A store's URL without its password, and the password.
 fn split_password(url: &str) -> (String, Option<String>) {
-    let apart = || {
+    let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+    let of_user = || {
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (user, hosts) = authority.rsplit_once('@')?;
         let (user, password) = user.split_once(':')?;
-        let password = percent_decode_str(password).decode_utf8().ok()?;
         Some((
             format!("{scheme}://{user}@{hosts}{path}"),
-            password.into_owned(),
+            decoded(password)?,
         ))
     };
-    match apart() {
+    // PostgreSQL takes it among the options too.
+    let of_options = |url: &str| {
+        let (place, options) = url.split_once('?')?;
+        let is_password = |option: &&str| option.starts_with("password=");
+        let (secret, others): (Vec<_>, Vec<_>) = options.split('&').partition(is_password);
+        let (_, password) = secret.last()?.split_once('=')?;
+        let mark = if others.is_empty() { "" } else { "?" };
+        Some((
+            format!("{place}{mark}{}", others.join("&")),
+            decoded(password)?,
+        ))
+    };
+    let (url, password) = match of_user() {
         Some((url, password)) => (url, Some(password)),
         None => (url.to_owned(), None),
+    };
+    match of_options(&url).filter(|_| url.starts_with("postgres")) {
+        Some((url, password)) => (url, Some(password)),
+        None => (url, password),
     }
 }
 
@@ -189,6 +257,12 @@ mod tests {
             ),
             ("postgres://u@h/d", "postgres://u@h/d", None),
             (
+                "postgres://h/d?user=u&password=p%26w&sslmode=require",
+                "postgres://h/d?user=u&sslmode=require",
+                Some("p&w"),
+            ),
+            ("postgres://u@h/d?password=p", "postgres://u@h/d", Some("p")),
+            (
                 "redis-sentinel://:pw@a:1,b:2/0",
                 "redis-sentinel://@a:1,b:2/0",
                 Some("pw"),
@@ -199,5 +273,27 @@ mod tests {
             let (left, secret) = split_password(url);
             assert_eq!((left.as_str(), secret.as_deref()), (without, password));
         }
+    }
+
+    #[test]
+    fn a_password_in_a_configuration_is_not_shown() {
+        let text = |url: &str| format!("[store]\nurl = \"{url}\"\n");
+        for (url, masked) in [
+            ("postgres://u:hush@h/d", Some("postgres://u@h/d")),
+            (
+                "postgres://h/d?user=u&password=hush",
+                Some("postgres://h/d?user=u"),
+            ),
+            (
+                "redis-sentinel://:hush@a/s?sentinel-password=hush&x=1",
+                Some("redis-sentinel://@a/s?sentinel-password=…&x=1"),
+            ),
+            ("postgres://u@h/d", None),
+            ("", None),
+        ] {
+            assert_eq!(shown(&text(url), url), masked.map(text), "{url}");
+        }
+        let escaped = shown("url = \"postgres://u:h\\u0075sh@h\"", "postgres://u:hush@h");
+        assert!(!escaped.unwrap().contains("sh@"));
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     config::{ConfigError, Settings},
 };
 use apply::Applier;
-use args::Options;
+use args::{Options, StatsFrom};
 use configuration::Configuration;
 use facts::Facts;
 use manifest::Manifest;
@@ -52,6 +52,8 @@ pub(crate) enum InstallError {
         "there is no terminal to ask on; give --yes to take the defaults (--dry-run shows them)"
     )]
     NoTerminal,
+    #[error("there was no answer; nothing was changed")]
+    NoAnswer,
     #[error("nothing was changed")]
     Declined,
     #[error("{path}: {source}")]
@@ -112,12 +114,13 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     let options = remembered.unwrap_or_default().with(&answers);
     check_possible(&options, &facts)?;
     let configuration = configuration::decide(&answers, &options, &target)?;
+    check_statistics(&answers, &configuration.settings)?;
     let mut plan = make_plan(&configuration, &options, &facts, manifest.as_ref())?;
     if args.dry_run {
         show(&plan);
         return Ok(());
     }
-    if !args.yes && !ask::confirm(&summary(&plan))? {
+    if !args.yes && !ask::confirm(&summary(&plan), true)? {
         return Err(InstallError::Declined);
     }
     let mut manifest = manifest.unwrap_or_default();
@@ -155,6 +158,7 @@ fn make_plan(
     let inputs = Inputs {
         settings,
         config: &configuration.text,
+        shown_config: configuration.shown.as_deref(),
         password: configuration.password.as_deref(),
         admin_token: configuration.admin_token.as_deref(),
         options,
@@ -184,6 +188,20 @@ fn check_root() -> Result<(), InstallError> {
         true => Ok(()),
         false => Err(InstallError::NotRoot),
     }
+}
+
+/// Without rules for the statistics, they are kept from others by where they listen.
+fn check_statistics(args: &InstallArgs, settings: &Settings) -> Result<(), InstallError> {
+    let [_, stats] = plan::addresses(settings);
+    if args.stats_from != Some(StatsFrom::Nobody) || stats.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(InstallError::Plan(format!(
+        "the statistics listen on {stats}, where the firewall alone keeps others from them; first \
+         write stats = \"127.0.0.1:{}\" under [balancer] in {}",
+        stats.port(),
+        plan::CONFIG
+    )))
 }
 
 fn check_possible(options: &Options, facts: &Facts) -> Result<(), InstallError> {
@@ -247,11 +265,14 @@ fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
         }
         return Ok(());
     }
-    let question = match data {
-        Data::Keep => "Seawall is removed; its data stay. Go on?",
-        Data::Purge => "Seawall is removed, with all sessions and settings. Go on?",
+    let (question, default) = match data {
+        Data::Keep => ("Seawall is removed; its data stay. Go on?", true),
+        Data::Purge => (
+            "Seawall is removed, with all sessions and settings. Go on?",
+            false,
+        ),
     };
-    if !args.yes && !ask::confirm(question)? {
+    if !args.yes && !ask::confirm(question, default)? {
         return Err(InstallError::Declined);
     }
     undo::undo_all(&target, manifest, data)

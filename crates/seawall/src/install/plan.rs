@@ -33,6 +33,8 @@ pub(super) struct Inputs<'a> {
     pub(super) settings: &'a Settings,
     /// The text of the configuration file.
     pub(super) config: &'a str,
+    /// The same as it is shown, if it holds a password.
+    pub(super) shown_config: Option<&'a str>,
     /// The store's password, if it is kept in [`PASSWORD`].
     pub(super) password: Option<&'a str>,
     /// The admin token, if it is kept in [`ADMIN_TOKEN`].
@@ -144,7 +146,13 @@ fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
     steps.push(Step::File {
         path: CONFIG.into(),
         access: private,
-        contents: Contents::Text(inputs.config.to_owned()),
+        contents: match inputs.shown_config {
+            None => Contents::Text(inputs.config.to_owned()),
+            Some(shown) => Contents::Masked {
+                text: inputs.config.to_owned(),
+                shown: shown.to_owned(),
+            },
+        },
         data: true,
     });
     if let Some(webapps) = &inputs.settings.webapps {

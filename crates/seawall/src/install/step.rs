@@ -34,6 +34,11 @@ impl Access {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Contents {
     Text(String),
+    /// Text with a secret in it, and how it is shown.
+    Masked {
+        text: String,
+        shown: String,
+    },
     /// As text, but not to be shown.
     Secret(String),
     /// What stands in another file, outside the target's root.
@@ -143,6 +148,7 @@ impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({text:?})"),
+            Self::Masked { shown, .. } => write!(f, "Masked({shown:?})"),
             Self::Secret(_) => f.write_str("Secret(…)"),
             Self::CopyOf(path) => write!(f, "CopyOf({})", path.display()),
         }
@@ -185,7 +191,9 @@ impl fmt::Display for Step {
             } => {
                 write!(f, "file      {}  {access}", path.display())?;
                 match contents {
-                    Contents::Text(text) => indented(f, text),
+                    Contents::Text(text) | Contents::Masked { shown: text, .. } => {
+                        indented(f, text)
+                    }
                     Contents::Secret(_) => f.write_str("\n    (a secret)"),
                     Contents::CopyOf(source) => write!(f, "\n    (a copy of {})", source.display()),
                 }
