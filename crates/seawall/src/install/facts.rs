@@ -1,11 +1,16 @@
 //! What the system is like that is installed into.
 
-use std::net::{IpAddr, UdpSocket};
+use std::{
+    fs,
+    net::{IpAddr, UdpSocket},
+    path::Path,
+};
 
 use serde_json::Value;
 
 use super::{
     InstallError,
+    plan::USER,
     step::Call,
     target::{Target, run, succeeds},
 };
@@ -22,6 +27,8 @@ pub(super) struct Facts {
     pub(super) has_logrotate: bool,
     /// Whether PostgreSQL's server is there already.
     pub(super) has_postgres: bool,
+    /// The shell of the services' user, if that is there already and may log in.
+    pub(super) login_shell: Option<String>,
 }
 
 /// By whose packages.
@@ -63,8 +70,29 @@ pub(super) fn look(target: &Target) -> Result<Facts, InstallError> {
         },
         rsyslog: rsyslog(target)?,
         has_logrotate: target.has_program("logrotate"),
-        has_postgres: target.has_program("pg_ctlcluster") || target.has_program("postgresql-setup"),
+        has_postgres: has_postgres(target),
+        login_shell: login_shell(target)?,
     })
+}
+
+/// Whether this may change the system, and see all of it.
+pub(super) fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// Debian keeps the servers of all versions apart, and their tools in a package of its own.
+fn has_postgres(target: &Target) -> bool {
+    let versions = fs::read_dir(target.followed(Path::new("/usr/lib/postgresql")));
+    let mut versions = versions.into_iter().flatten().flatten();
+    versions.any(|version| version.path().join("bin/postgres").is_file())
+        || target.has_program("postgresql-setup")
+}
+
+fn login_shell(target: &Target) -> Result<Option<String>, InstallError> {
+    let user = target.account("/etc/passwd", USER)?;
+    let shell = user.and_then(|fields| fields.get(5).cloned());
+    let lets_in = |shell: &String| !["nologin", "false"].iter().any(|no| shell.ends_with(no));
+    Ok(shell.filter(lets_in))
 }
 
 /// Whether an address is one of this machine's.

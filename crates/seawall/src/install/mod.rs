@@ -16,6 +16,7 @@ mod logs;
 mod manifest;
 mod nftables;
 mod plan;
+mod ports;
 mod step;
 mod target;
 #[cfg(test)]
@@ -120,6 +121,9 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
         show(&plan);
         return Ok(());
     }
+    if facts.is_live {
+        ports::check(&plan.listeners)?;
+    }
     if !args.yes && !ask::confirm(&summary(&plan), true)? {
         return Err(InstallError::Declined);
     }
@@ -184,7 +188,7 @@ fn nodes_here(settings: &Settings, options: &Options) -> Result<Vec<String>, Ins
 }
 
 fn check_root() -> Result<(), InstallError> {
-    match nix::unistd::Uid::effective().is_root() {
+    match facts::is_root() {
         true => Ok(()),
         false => Err(InstallError::NotRoot),
     }

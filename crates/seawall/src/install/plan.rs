@@ -27,6 +27,18 @@ pub(super) const WEBAPPS: &str = "/var/lib/seawall/webapps";
 pub(super) const UNITS: &str = "/etc/systemd/system";
 pub(super) const USER: &str = "seawall";
 
+/// Folders that systemd hides from the services, or shows them empty (units/hardening.conf).
+const HIDDEN: [&str; 8] = [
+    "/dev",
+    "/home",
+    "/proc",
+    "/root",
+    "/run/user",
+    "/sys",
+    "/tmp",
+    "/var/tmp",
+];
+
 /// What a plan is made from.
 #[derive(Debug)]
 pub(super) struct Inputs<'a> {
@@ -55,14 +67,20 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// What is left to the operator.
     pub(super) notes: Vec<String>,
+    /// Where the services will listen, with the unit that does.
+    pub(super) listeners: Vec<(String, SocketAddr)>,
 }
 
 /// Decides what is to be there.
 pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Plan, String> {
     let data = data_folder(inputs.settings)?;
+    for folder in data.iter().chain(&inputs.settings.webapps) {
+        check_folder(folder)?;
+    }
     let mut plan = Plan {
         steps: Vec::new(),
-        notes: Vec::new(),
+        notes: notes(inputs),
+        listeners: units::listeners(inputs),
     };
     plan.steps.extend(packages(inputs)?);
     plan.steps.push(Step::User {
@@ -84,6 +102,25 @@ pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Plan, String> {
     Ok(plan)
 }
 
+/// What the operator may not expect.
+fn notes(inputs: &Inputs<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if inputs.here.is_empty() {
+        notes.push(
+            "no node has an address of this machine, so that it runs none; --node NAME names one \
+             that it should run all the same"
+                .to_owned(),
+        );
+    }
+    if let Some(shell) = &inputs.facts.login_shell {
+        notes.push(format!(
+            "the user {USER} is there already and may log in (with {shell}): the services run as \
+             that user, and whoever logs in as it can read their secrets and sessions"
+        ));
+    }
+    notes
+}
+
 /// Where clients connect, and where the statistics are.
 pub(super) fn addresses(settings: &Settings) -> [SocketAddr; 2] {
     [settings.balancer.listen, settings.balancer.stats]
@@ -101,6 +138,21 @@ fn data_folder(settings: &Settings) -> Result<Option<PathBuf>, String> {
              their own; write data = \"{DATA}\" into the configuration",
             file.display()
         )),
+    }
+}
+
+/// That the services see the folder, and that its name can stand in a unit.
+fn check_folder(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    if let Some(hidden) = HIDDEN.iter().find(|hidden| folder.starts_with(hidden)) {
+        return Err(format!(
+            "services see nothing of {hidden}, where the configuration names the folder {shown}; \
+             name another, for example below /srv or /var/lib"
+        ));
+    }
+    match folder.to_str() {
+        Some(text) if !text.contains(char::is_control) => Ok(()),
+        _ => Err(format!("services can have no folder with the name {shown}")),
     }
 }
 

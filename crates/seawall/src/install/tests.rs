@@ -26,6 +26,7 @@ fn facts() -> Facts {
         }),
         has_logrotate: true,
         has_postgres: false,
+        login_shell: None,
     }
 }
 
@@ -191,6 +192,23 @@ fn statistics_are_opened_only_where_a_firewall_keeps_others_out() {
         "ufw deny 8404/tcp comment seawall",
     ] {
         assert!(shown.contains(command), "{shown}");
+    }
+}
+
+#[test]
+fn folders_that_services_do_not_see_are_refused() {
+    for (text, hidden) in [
+        ("data = \"/tmp/x\"\n", "/tmp"),
+        (
+            "data = \"/srv/x\"\n[nodes]\nwebapps = \"/home/me/www\"\n",
+            "/home",
+        ),
+    ] {
+        let error = try_plan(text, &Options::default(), &facts()).unwrap_err();
+        assert!(
+            error.contains(&format!("services see nothing of {hidden}")),
+            "{error}"
+        );
     }
 }
 

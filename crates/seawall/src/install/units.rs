@@ -1,6 +1,9 @@
 //! The systemd units: their files, and that they run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use seawall_store::StoreUrl;
 
@@ -94,6 +97,18 @@ pub(super) fn services(inputs: &Inputs<'_>) -> Vec<Step> {
         .collect()
 }
 
+/// Where the units will listen. Nodes whose name is unknown listen nowhere.
+pub(super) fn listeners(inputs: &Inputs<'_>) -> Vec<(String, SocketAddr)> {
+    let nodes = inputs.here.iter().filter_map(|name| {
+        let node = inputs.settings.nodes.find(name).ok()?;
+        Some((format!("seawall-node@{name}.service"), node.listen))
+    });
+    let sockets = ["seawall-balancer.socket", "seawall-balancer-stats.socket"].map(str::to_owned);
+    let balancer = sockets.into_iter().zip(addresses(inputs.settings));
+    let is_wanted = |_: &(String, SocketAddr)| inputs.options.balancer;
+    nodes.chain(balancer.filter(is_wanted)).collect()
+}
+
 /// What seawall.target starts on this machine.
 fn enabled(inputs: &Inputs<'_>) -> Vec<String> {
     let nodes = inputs.here.iter();
@@ -119,6 +134,16 @@ fn template_of(unit: &str) -> String {
     }
 }
 
+/// As systemd reads words of a list (systemd.syntax(7)), in which `%` begins a specifier.
+fn quoted(word: &str) -> String {
+    let word = word.replace('%', "%%");
+    let is_plain = |c: char| c.is_alphanumeric() || "/-_.,:+@%".contains(c);
+    match word.chars().all(is_plain) {
+        true => word,
+        false => format!("\"{}\"", word.replace('\\', r"\\").replace('"', r#"\""#)),
+    }
+}
+
 fn fill_in(name: &str, template: &str, inputs: &Inputs<'_>, data: Option<&Path>) -> String {
     let [http, stats] = addresses(inputs.settings).map(|address| address.to_string());
     let address = match name {
@@ -135,7 +160,7 @@ fn fill_in(name: &str, template: &str, inputs: &Inputs<'_>, data: Option<&Path>)
         true => "postgresql.service",
         false => "",
     };
-    let writes = data.map(|path| path.display().to_string());
+    let writes = data.map(|path| quoted(&path.display().to_string()));
     let text = template
         .replace("@HARDENING@", HARDENING.trim_end())
         .replace("@PROGRAM@", PROGRAM)
@@ -146,4 +171,21 @@ fn fill_in(name: &str, template: &str, inputs: &Inputs<'_>, data: Option<&Path>)
         .replace("@WRITES@", &writes.unwrap_or_default());
     let lines = text.lines().map(str::trim_end);
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_written_as_systemd_reads_them() {
+        for (folder, written) in [
+            ("/var/lib/seawall/data", "/var/lib/seawall/data"),
+            ("/srv/my data", "\"/srv/my data\""),
+            ("/srv/100%", "/srv/100%%"),
+            (r#"/srv/a"b\c"#, r#""/srv/a\"b\\c""#),
+        ] {
+            assert_eq!(quoted(folder), written);
+        }
+    }
 }

@@ -340,6 +340,14 @@ fn a_machine_runs_the_nodes_that_it_is_told_to() {
     assert!(!tree.contains_key(&format!("{wants}/seawall-node@east.service")));
     assert!(!tree.contains_key(&format!("{wants}/seawall-balancer.service")));
     assert!(!tree.contains_key("/etc/systemd/system/seawall-balancer.socket"));
+    let said = image.run(&["install", "--dry-run", "--config", &config]);
+    assert!(!said.contains("note: no node has"), "{said}");
+    let elsewhere = Image::new();
+    let said = elsewhere.run(&["install", "--dry-run", "--config", &config]);
+    assert!(
+        said.contains("note: no node has an address of this machine"),
+        "{said}"
+    );
     let error = image.error(&["install", "--yes", "--node", "north"]);
     assert!(error.contains("no node is named \"north\""), "{error}");
 }
