@@ -55,7 +55,10 @@ pub(super) enum Firewall {
     Firewalld,
     /// With the chains that decide on what comes in: family, table, chain.
     Nftables(Vec<[String; 3]>),
-    Ufw,
+    /// With the rules that were added, as `ufw show added` prints them.
+    Ufw(Vec<String>),
+    /// Only root can ask.
+    Unseen,
 }
 
 /// Looks at the system.
@@ -65,6 +68,7 @@ pub(super) fn look(target: &Target) -> Result<Facts, InstallError> {
         distribution: distribution(&release),
         is_live: target.is_live,
         firewall: match target.is_live {
+            true if !is_root() => Firewall::Unseen,
             true => firewall(target)?,
             false => Firewall::None,
         },
@@ -145,7 +149,8 @@ fn log_owner(settings: &str, group: &str) -> LogOwner {
 fn firewall(target: &Target) -> Result<Firewall, InstallError> {
     if target.has_program("ufw") && run(&Call::new(&["ufw", "status"]))?.contains("Status: active")
     {
-        return Ok(Firewall::Ufw);
+        let rules = run(&Call::new(&["ufw", "show", "added"]))?;
+        return Ok(Firewall::Ufw(rules.lines().map(str::to_owned).collect()));
     }
     if target.has_program("firewall-cmd") && succeeds(&["firewall-cmd", "--quiet", "--state"]) {
         return Ok(Firewall::Firewalld);

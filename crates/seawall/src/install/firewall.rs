@@ -3,7 +3,7 @@
 use super::{
     args::Source,
     facts::Firewall,
-    plan::{Inputs, Plan, UNITS, addresses},
+    plan::{CONFIG, Inputs, Plan, UNITS, addresses},
     step::{Access, Call, Contents, Probe, Step},
 };
 
@@ -30,58 +30,120 @@ pub(super) fn add(inputs: &Inputs<'_>, plan: &mut Plan) -> Result<(), String> {
         true => &inputs.facts.firewall,
         false => &Firewall::None,
     };
-    if options.stats_from.is_some() && *firewall == Firewall::None {
+    // A port of the loopback address needs no opening, and a rule for it would only mislead.
+    let public = (!http.ip().is_loopback()).then_some(http.port());
+    let source = options.stats_from.filter(|_| !stats.ip().is_loopback());
+    if options.stats_from.is_some() && source.is_none() {
+        plan.notes.push(format!(
+            "the statistics listen on {stats}, where no other machine reaches them: for \
+             --stats-from, write stats = \"0.0.0.0:{}\" under [balancer] in {CONFIG}, and install \
+             again",
+            stats.port()
+        ));
+    }
+    if source.is_some() && *firewall == Firewall::None {
         return Err(
             "--stats-from needs a firewall that keeps others out, and none of ufw, firewalld and \
              nftables is active here; start one, or reach the statistics by a tunnel (ssh -L)"
                 .to_owned(),
         );
     }
-    // A port of the loopback address needs no opening, and a rule for it would only mislead.
-    let public = (!http.ip().is_loopback()).then_some(http.port());
-    let stats = options.stats_from.map(|source| (stats.port(), source));
-    plan.steps.extend(match firewall {
+    let stats = source.map(|source| (stats.port(), source));
+    let steps = match firewall {
         Firewall::None => Vec::new(),
-        Firewall::Ufw => ufw(public, stats),
+        Firewall::Unseen => {
+            plan.notes.push(
+                "only root can look at the firewall: what is done with it is not shown".to_owned(),
+            );
+            Vec::new()
+        }
+        Firewall::Ufw(rules) => ufw(rules, public, stats, &mut plan.notes)?,
         Firewall::Firewalld => firewalld(public, stats),
         Firewall::Nftables(chains) => nftables(chains, public, stats),
-    });
+    };
+    plan.steps.extend(steps);
     Ok(())
 }
 
-fn ufw(public: Option<u16>, stats: Option<(u16, Source)>) -> Vec<Step> {
-    let rule = |does: String, rule: String| {
-        let words: Vec<_> = rule.split(' ').collect();
-        let run = [&["ufw"], words.as_slice(), &["comment", MARK]].concat();
-        Step::Command {
-            does,
-            probe: Probe::Prints(
-                Call::new(&["ufw", "show", "added"]),
-                format!("ufw {rule} comment '{MARK}'"),
-            ),
-            run: Call::new(&run),
-            undo: Some(Call::new(
-                &[&["ufw", "--force", "delete"], words.as_slice()].concat(),
-            )),
-            data: false,
-            secret: false,
-        }
-    };
-    let public = public.map(|port| rule(format!("open port {port}"), format!("allow {port}/tcp")));
+fn ufw(
+    rules: &[String],
+    public: Option<u16>,
+    stats: Option<(u16, Source)>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Step>, String> {
+    let mut wanted = Vec::new();
+    if let Some(port) = public {
+        wanted.push((format!("open port {port}"), "allow", format!("{port}/tcp")));
+    }
     // In this order: the first rule that fits counts.
-    let stats = stats.into_iter().flat_map(|(port, source)| {
-        [
-            rule(
-                format!("open port {port} to {source}"),
-                format!("allow from {source} to any port {port} proto tcp"),
-            ),
-            rule(
-                format!("close port {port} to others"),
-                format!("deny {port}/tcp"),
-            ),
-        ]
-    });
-    public.into_iter().chain(stats).collect()
+    if let Some((port, source)) = stats {
+        wanted.push((
+            format!("open port {port} to {source}"),
+            "allow",
+            format!("from {source} to any port {port} proto tcp"),
+        ));
+        wanted.push((
+            format!("close port {port} to others"),
+            "deny",
+            format!("{port}/tcp"),
+        ));
+    }
+    let mut steps = Vec::new();
+    for (does, verb, what) in wanted {
+        match others_rule(rules, &what) {
+            None => steps.push(ufw_rule(does, &format!("{verb} {what}"))),
+            Some(theirs) if is_as_good(theirs, verb) => notes.push(format!(
+                "ufw has the rule `{theirs}` already; it stays yours"
+            )),
+            Some(theirs) => {
+                return Err(format!(
+                    "ufw has the rule `{theirs}` already, where `{verb} {what}` is needed to \
+                     {does}; take yours away (ufw delete {theirs}), or leave the firewall alone with \
+                     --firewall=false"
+                ));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Somebody else's rule for the same packets. To ufw it would be the same rule as ours, and it
+/// would let ours take its place.
+fn others_rule<'a>(rules: &'a [String], what: &str) -> Option<&'a str> {
+    rules.iter().find_map(|line| {
+        let rule = line.strip_prefix("ufw ")?;
+        let (rule, comment) = rule.split_once(" comment ").unwrap_or((rule, ""));
+        let (_, packets) = rule.split_once(' ')?;
+        (packets == what && comment.trim_matches('\'') != MARK).then_some(rule)
+    })
+}
+
+fn is_as_good(rule: &str, verb: &str) -> bool {
+    let theirs = rule.split(' ').next().unwrap_or_default();
+    match verb {
+        "allow" => matches!(theirs, "allow" | "limit"),
+        _ => matches!(theirs, "deny" | "reject"),
+    }
+}
+
+fn ufw_rule(does: String, rule: &str) -> Step {
+    let words: Vec<_> = rule.split(' ').collect();
+    let run = [&["ufw"], words.as_slice(), &["comment", MARK]].concat();
+    let added = format!("ufw {rule} comment '{MARK}'");
+    let is_ours = Probe::Prints(Call::new(&["ufw", "show", "added"]), added.clone());
+    // Only while it is ours: its operator may have made it his since.
+    let undo = format!(
+        "if ufw show added | grep --quiet --line-regexp --fixed-strings \"{added}\"; then ufw \
+         --force delete {rule}; fi"
+    );
+    Step::Command {
+        does,
+        probe: is_ours,
+        run: Call::new(&run),
+        undo: Some(Call::new(&["sh", "-c", &undo])),
+        data: false,
+        secret: false,
+    }
 }
 
 fn firewalld(public: Option<u16>, stats: Option<(u16, Source)>) -> Vec<Step> {
@@ -191,4 +253,43 @@ fn nftables_rules(
         );
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(rules: &[&str]) -> Result<(usize, Vec<String>), String> {
+        let rules: Vec<_> = rules.iter().map(|&rule| rule.to_owned()).collect();
+        let source = "192.0.2.0/24".parse()?;
+        let mut notes = Vec::new();
+        let steps = ufw(&rules, Some(80), Some((8404, source)), &mut notes)?;
+        Ok((steps.len(), notes))
+    }
+
+    #[test]
+    fn a_rule_of_the_operators_stays_the_operators() {
+        let ours = ["(as they were added)", "ufw allow 80/tcp comment 'seawall'"];
+        assert_eq!(planned(&ours), Ok((3, Vec::new())));
+        for theirs in [
+            "ufw allow 80/tcp",
+            "ufw limit 80/tcp",
+            "ufw allow 80/tcp comment 'web'",
+        ] {
+            let (steps, notes) = planned(&[theirs]).unwrap();
+            assert_eq!(steps, 2, "{theirs}");
+            assert!(notes[0].contains("80/tcp` already"), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_the_operators_that_contradicts_is_named() {
+        for theirs in ["ufw deny 80/tcp", "ufw allow 8404/tcp"] {
+            let error = planned(&[theirs]).unwrap_err();
+            assert!(
+                error.contains(&theirs.replace("ufw ", "ufw delete ")),
+                "{error}"
+            );
+        }
+    }
 }

@@ -78,7 +78,7 @@ fn the_same_inputs_give_the_same_plan_and_each_step_once() {
     for firewall in [
         Firewall::Firewalld,
         Firewall::Nftables(chains),
-        Firewall::Ufw,
+        Firewall::Ufw(Vec::new()),
     ] {
         let facts = Facts {
             firewall,
@@ -97,7 +97,7 @@ fn the_same_inputs_give_the_same_plan_and_each_step_once() {
 #[test]
 fn no_secret_is_shown() {
     let facts = Facts {
-        firewall: Firewall::Ufw,
+        firewall: Firewall::Ufw(Vec::new()),
         ..facts()
     };
     let plan = try_plan(SERVER, &everything(), &facts).unwrap();
@@ -144,7 +144,7 @@ fn everything_but_statistics() -> Options {
 #[test]
 fn nothing_is_left_of_a_template() {
     let facts = Facts {
-        firewall: Firewall::Ufw,
+        firewall: Firewall::Ufw(Vec::new()),
         ..facts()
     };
     let plan = try_plan(SERVER, &everything(), &facts).unwrap();
@@ -166,6 +166,10 @@ fn nothing_is_left_of_a_template() {
     assert!(
         text_of(&plan, "seawall-balancer-stats.socket").contains("ListenStream=0.0.0.0:8404\n")
     );
+    assert!(
+        text_of(&plan, "seawall-balancer-stats.socket")
+            .contains("IPAddressDeny=any\nIPAddressAllow=localhost 192.0.2.0/24\n")
+    );
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn statistics_are_opened_only_where_a_firewall_keeps_others_out() {
     let error = try_plan(SERVER, &everything(), &facts()).unwrap_err();
     assert!(error.contains("--stats-from needs a firewall"), "{error}");
     let facts = Facts {
-        firewall: Firewall::Ufw,
+        firewall: Firewall::Ufw(Vec::new()),
         ..facts()
     };
     let shown = shown(&try_plan(SERVER, &everything(), &facts).unwrap());
@@ -193,6 +197,43 @@ fn statistics_are_opened_only_where_a_firewall_keeps_others_out() {
     ] {
         assert!(shown.contains(command), "{shown}");
     }
+}
+
+#[test]
+fn statistics_that_no_other_machine_reaches_are_not_opened() {
+    for firewall in [Firewall::None, Firewall::Ufw(Vec::new())] {
+        let facts = Facts {
+            firewall,
+            ..facts()
+        };
+        let options = Options {
+            stats_from: everything().stats_from,
+            ..Options::default()
+        };
+        let plan = try_plan(EMBEDDED, &options, &facts).unwrap();
+        let shown = shown(&plan);
+        assert!(!shown.contains("192.0.2.0"), "{shown}");
+        let note = "stats = \"0.0.0.0:8404\" under [balancer]";
+        assert!(
+            plan.notes.iter().any(|is| is.contains(note)),
+            "{:?}",
+            plan.notes
+        );
+    }
+}
+
+#[test]
+fn who_may_not_look_at_the_firewall_is_told() {
+    let facts = Facts {
+        firewall: Firewall::Unseen,
+        ..facts()
+    };
+    let plan = try_plan(SERVER, &everything(), &facts).unwrap();
+    assert!(
+        plan.notes
+            .iter()
+            .any(|note| note.contains("only root can look at the firewall"))
+    );
 }
 
 #[test]

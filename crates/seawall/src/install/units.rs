@@ -134,6 +134,24 @@ fn template_of(unit: &str) -> String {
     }
 }
 
+/// Whom the socket of the statistics answers, beside the firewall: its rules are gone for a while
+/// when somebody loads others by hand.
+fn access(inputs: &Inputs<'_>) -> String {
+    let [_, stats] = addresses(inputs.settings);
+    match inputs.options.stats_from {
+        Some(source) if stats.ip().is_unspecified() => {
+            format!("IPAddressDeny=any\nIPAddressAllow=localhost {source}")
+        }
+        Some(source) if !stats.ip().is_loopback() => {
+            format!(
+                "IPAddressDeny=any\nIPAddressAllow=localhost {} {source}",
+                stats.ip()
+            )
+        }
+        _ => String::new(),
+    }
+}
+
 /// As systemd reads words of a list (systemd.syntax(7)), in which `%` begins a specifier.
 fn quoted(word: &str) -> String {
     let word = word.replace('%', "%%");
@@ -166,6 +184,7 @@ fn fill_in(name: &str, template: &str, inputs: &Inputs<'_>, data: Option<&Path>)
         .replace("@PROGRAM@", PROGRAM)
         .replace("@CONFIG@", CONFIG)
         .replace("@ADDRESS@", &address)
+        .replace("@ACCESS@", &access(inputs))
         .replace("@WATCHDOG@", watchdog)
         .replace("@DATABASE@", database)
         .replace("@WRITES@", &writes.unwrap_or_default());

@@ -70,6 +70,19 @@ fn install_and_uninstall(machine: &Machine, opened: &[Opened]) {
         .for_each(|opened| opened.assert(machine, false));
 }
 
+/// To ufw it would be the same rule as ours.
+fn a_rule_of_the_operators_stays(machine: &Machine) {
+    machine.run(&["ufw", "allow", "80/tcp"]);
+    let before = machine.run(&["ufw", "show", "added"]);
+    let said = machine.run(&["/root/home/seawall", "install", "--yes"]);
+    assert!(
+        said.contains("ufw has the rule `allow 80/tcp` already"),
+        "{said}"
+    );
+    machine.run(&["/root/home/seawall", "uninstall", "--yes", "--purge"]);
+    assert_eq!(machine.run(&["ufw", "show", "added"]), before);
+}
+
 fn bring_package(machine: &Machine, name: &str) {
     let install = [
         "apt-get",
@@ -92,6 +105,7 @@ fn ufw_and_firewalld_open_the_ports_and_close_them_again() {
     bring_package(&machine, "ufw");
     machine.run(&["ufw", "--force", "enable"]);
     install_and_uninstall(&machine, &[UFW]);
+    a_rule_of_the_operators_stays(&machine);
     machine.run(&["ufw", "--force", "disable"]);
     bring_package(&machine, "firewalld");
     machine.run(&["systemctl", "start", "firewalld.service"]);

@@ -264,7 +264,8 @@ fn what_drifted_is_mended(machine: &Machine) {
         "/etc/logrotate.d/seawall",
     ]);
     machine.run(&["chmod", "0777", "/etc/seawall/seawall.toml"]);
-    machine.run(&["nft", "flush", "chain", "inet", "filter", "input"]);
+    // It begins by dropping everybody's rules.
+    machine.run(&["nft", "--file", "/etc/nftables.conf"]);
     let said = machine.run(&[PROGRAM, "install", "--yes"]);
     for line in [
         "made      /etc/seawall/store-password",
