@@ -1,17 +1,16 @@
 //! Makes a system as a plan says: looks at each step, and does only what differs.
 
 use std::{
-    borrow::Cow,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use super::{
-    InstallError, distribution_packages, files,
+    InstallError, conflicts, distribution_packages, files, folders,
     manifest::{Entry, Manifest, digest},
     nftables,
-    step::{Access, Call, Contents, Probe, Step},
+    step::{Access, Call, Probe, Step, Use},
     target::{Target, run, succeeds},
     undo,
 };
@@ -44,11 +43,16 @@ impl<'a> Applier<'a> {
         &self.manifest
     }
 
+    /// Finds what would stop the installation, before it changes anything.
+    pub(super) fn check(&self, steps: &[Step]) -> Result<(), InstallError> {
+        steps.iter().try_for_each(|step| {
+            let is_ours = self.manifest.find(&step.key()).is_some();
+            conflicts::check(self.target, &self.manifest, step, is_ours)
+        })
+    }
+
     /// Installs the packages that the steps need, if any.
     pub(super) fn install_packages(&mut self, steps: &[Step]) -> Result<bool, InstallError> {
-        for step in steps {
-            self.check_conflict(step)?;
-        }
         for step in steps {
             if let Step::Packages { names } = step {
                 self.packages(names)?;
@@ -61,9 +65,7 @@ impl<'a> Applier<'a> {
     /// Does the steps, and takes back what former runs made and the plan has no more. Gives the
     /// number of steps that found nothing to do.
     pub(super) fn apply(mut self, steps: &[Step]) -> Result<usize, InstallError> {
-        for step in steps {
-            self.check_conflict(step)?;
-        }
+        self.check(steps)?;
         for step in steps {
             self.step(step)?;
         }
@@ -73,52 +75,34 @@ impl<'a> Applier<'a> {
         Ok(self.unchanged)
     }
 
-    /// A file of somebody else's is not overwritten.
-    fn check_conflict(&self, step: &Step) -> Result<(), InstallError> {
-        let (Step::File { path, .. } | Step::Link { path, .. }) = step else {
-            return Ok(());
-        };
-        if self.manifest.find(&step.key()).is_some() || step_is_kept_by_operator(step) {
-            return Ok(());
-        }
-        match files::look(self.target, path)? {
-            Some(_) if !self.is_so(step)? => Err(InstallError::Conflict {
-                path: self.target.path(path),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the contents of a file, or the aim of a link, are right already.
-    fn is_so(&self, step: &Step) -> Result<bool, InstallError> {
-        match step {
-            Step::File { path, contents, .. } => {
-                let found = self.target.read(path)?;
-                Ok(found.as_deref() == Some(&*contents_of(contents)?))
-            }
-            Step::Link { path, target } => {
-                let found = fs::read_link(self.target.path(path));
-                Ok(found.is_ok_and(|found| found == *target))
-            }
-            _ => Ok(false),
-        }
-    }
-
     fn step(&mut self, step: &Step) -> Result<(), InstallError> {
         match step {
             Step::Packages { names } => self.packages(names),
             Step::User { name } => self.user(name),
-            Step::Folder { path, access, data } => self.folder(path, access, *data),
+            Step::Folder {
+                path,
+                access,
+                data,
+                used,
+            } => self.folder(path, access, *data, *used),
             Step::File {
                 path,
                 access,
                 contents,
                 data,
             } => {
-                let text = contents_of(contents)?;
-                self.file(path, access, &text, *data, self.is_so(step)?)
+                let text = conflicts::contents_of(contents)?;
+                self.file(
+                    path,
+                    access,
+                    &text,
+                    *data,
+                    conflicts::is_so(self.target, step)?,
+                )
             }
-            Step::Link { path, target } => self.link(path, target, self.is_so(step)?),
+            Step::Link { path, target } => {
+                self.link(path, target, conflicts::is_so(self.target, step)?)
+            }
             Step::Command {
                 does,
                 probe,
@@ -202,25 +186,39 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn folder(&mut self, path: &Path, access: &Access, data: bool) -> Result<(), InstallError> {
+    fn folder(
+        &mut self,
+        path: &Path,
+        access: &Access,
+        data: bool,
+        used: Option<Use>,
+    ) -> Result<(), InstallError> {
         self.parents(path)?;
+        if used.is_some() && folders::others(self.target, &self.manifest, path)?.is_some() {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        let entry = Entry::Folder {
+            path: path.into(),
+            shared: false,
+            data,
+        };
         match files::look(self.target, path)? {
             Some(found) if !found.is_dir() => {
                 return Err(InstallError::Conflict {
                     path: self.target.path(path),
                 });
             }
-            Some(found) if files::has_access(self.target, &found, access)? => self.unchanged += 1,
-            Some(_) => {
-                files::set_access(self.target, path, access)?;
-                self.did("mended", path);
+            Some(found) => {
+                if files::has_access(self.target, &found, access)? {
+                    self.unchanged += 1;
+                } else {
+                    files::set_access(self.target, path, access)?;
+                    self.did("mended", path);
+                }
             }
             None => {
-                self.record(Entry::Folder {
-                    path: path.into(),
-                    shared: false,
-                    data,
-                })?;
+                self.record(entry)?;
                 // It may have come with the manifest.
                 if files::look(self.target, path)?.is_none() {
                     files::make_folder(self.target, path, access)?;
@@ -388,26 +386,6 @@ impl<'a> Applier<'a> {
         kept.reverse();
         self.manifest.entries = kept;
         Ok(())
-    }
-}
-
-/// The configuration and the passwords are the operator's from the start.
-fn step_is_kept_by_operator(step: &Step) -> bool {
-    matches!(step, Step::File { data: true, .. })
-}
-
-fn contents_of(contents: &Contents) -> Result<Cow<'_, [u8]>, InstallError> {
-    match contents {
-        Contents::Text(text) | Contents::Masked { text, .. } | Contents::Secret(text) => {
-            Ok(Cow::Borrowed(text.as_bytes()))
-        }
-        Contents::CopyOf(path) => match fs::read(path) {
-            Ok(bytes) => Ok(Cow::Owned(bytes)),
-            Err(source) => Err(InstallError::File {
-                path: path.clone(),
-                source,
-            }),
-        },
     }
 }
 

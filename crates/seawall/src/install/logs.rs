@@ -37,6 +37,7 @@ pub(super) fn add(inputs: &Inputs<'_>, plan: &mut Plan) {
             path: Path::new(FOLDER).into(),
             access: Access::new(0o750, &owner.user, &owner.group),
             data: true,
+            used: None,
         },
         file(RULES, rules(inputs, &owner)),
         file(ROTATION, rotation(&owner)),

@@ -7,11 +7,13 @@ mod apply;
 mod args;
 mod ask;
 mod configuration;
+mod conflicts;
 mod database;
 mod distribution_packages;
 mod facts;
 mod files;
 mod firewall;
+mod folders;
 mod logs;
 mod manifest;
 mod nftables;
@@ -121,15 +123,16 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
         show(&plan);
         return Ok(());
     }
+    let mut manifest = manifest.unwrap_or_default();
+    manifest.options = options;
+    let mut applier = Applier::new(&target, manifest);
+    applier.check(&plan.steps)?;
     if facts.is_live {
         ports::check(&plan.listeners)?;
     }
     if !args.yes && !ask::confirm(&summary(&plan), true)? {
         return Err(InstallError::Declined);
     }
-    let mut manifest = manifest.unwrap_or_default();
-    manifest.options = options;
-    let mut applier = Applier::new(&target, manifest);
     if applier.install_packages(&plan.steps)? {
         // What came with them may decide on the rest, such as whom the logs belong to.
         let facts = facts::look(&target)?;

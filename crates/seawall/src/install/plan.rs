@@ -13,7 +13,7 @@ use super::{
     database,
     facts::Facts,
     firewall, logs,
-    step::{Access, Contents, Step},
+    step::{Access, Contents, Step, Use},
     units,
 };
 use crate::config::Settings;
@@ -175,14 +175,16 @@ fn packages(inputs: &Inputs<'_>) -> Result<Option<Step>, String> {
 
 fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
     let private = Access::new(0o640, "root", USER);
-    let folder = |path: &Path, access: Access| Step::Folder {
+    let folder = |path: &Path, access: Access, used: Option<Use>| Step::Folder {
         path: path.into(),
         access,
         data: true,
+        used,
     };
     let mut steps = vec![folder(
         Path::new("/etc/seawall"),
         Access::new(0o750, "root", USER),
+        None,
     )];
     for (path, secret) in [
         (PASSWORD, inputs.password),
@@ -208,10 +210,14 @@ fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
         data: true,
     });
     if let Some(webapps) = &inputs.settings.webapps {
-        steps.push(folder(webapps, Access::public(0o755)));
+        steps.push(folder(webapps, Access::public(0o755), Some(Use::Read)));
     }
     if let Some(data) = data {
-        steps.push(folder(data, Access::new(0o750, USER, USER)));
+        steps.push(folder(
+            data,
+            Access::new(0o750, USER, USER),
+            Some(Use::Write),
+        ));
     }
     steps.push(Step::File {
         path: PROGRAM.into(),

@@ -30,6 +30,13 @@ impl Access {
     }
 }
 
+/// What the services do in a folder that the configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Read,
+    Write,
+}
+
 /// What stands in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Contents {
@@ -86,11 +93,13 @@ pub(super) enum Step {
     User {
         name: String,
     },
-    /// A folder. `data` stays when Seawall is removed, but for `--purge`.
+    /// A folder. `data` stays when Seawall is removed, but for `--purge`. If `used` is given, it may
+    /// be somebody else's.
     Folder {
         path: PathBuf,
         access: Access,
         data: bool,
+        used: Option<Use>,
     },
     File {
         path: PathBuf,
@@ -180,8 +189,14 @@ impl fmt::Display for Step {
         match self {
             Self::Packages { names } => write!(f, "packages  {}", names.join(" ")),
             Self::User { name } => write!(f, "user      {name}, a system user without a login"),
-            Self::Folder { path, access, .. } => {
-                write!(f, "folder    {}  {access}", path.display())
+            Self::Folder {
+                path, access, used, ..
+            } => {
+                write!(f, "folder    {}  {access}", path.display())?;
+                match used {
+                    Some(_) => f.write_str("\n    (yours stays as it is, if it is there already)"),
+                    None => Ok(()),
+                }
             }
             Self::File {
                 path,

@@ -152,6 +152,19 @@ impl Target {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
     }
+
+    /// The numbers of the groups that a user is in.
+    pub(super) fn groups_of(&self, name: &str) -> Result<Vec<u32>, InstallError> {
+        let user = self.account("/etc/passwd", name)?;
+        let own = user.and_then(|fields| fields.get(2)?.parse().ok());
+        let list = self.read_text("/etc/group")?.unwrap_or_default();
+        let others = list.lines().filter_map(|line| {
+            let fields: Vec<_> = line.split(':').collect();
+            let is_member = fields.get(3)?.split(',').any(|member| member == name);
+            is_member.then(|| fields.get(2)?.parse().ok())?
+        });
+        Ok(others.chain(own).collect())
+    }
 }
 
 /// The names that a path is made of, the last one first.

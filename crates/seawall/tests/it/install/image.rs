@@ -70,13 +70,13 @@ impl Image {
     }
 
     /// What a command says that must fail.
-    fn error(&self, words: &[&str]) -> String {
+    pub(crate) fn error(&self, words: &[&str]) -> String {
         let output = self.output(words);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
-    fn tree(&self) -> Tree {
+    pub(crate) fn tree(&self) -> Tree {
         tree(self.root(), &[])
     }
 }
@@ -95,13 +95,13 @@ fn is_of_user_tools(path: &str) -> bool {
         .contains(&base)
 }
 
-fn lasting(before: &Tree, after: &Tree) -> Vec<(String, String)> {
+pub(crate) fn lasting(before: &Tree, after: &Tree) -> Vec<(String, String)> {
     let mut differences = differences(before, after);
     differences.retain(|(path, _)| !is_of_user_tools(path));
     differences
 }
 
-const INSTALL: [&str; 3] = ["install", "--yes", "--log-files"];
+pub(crate) const INSTALL: [&str; 3] = ["install", "--yes", "--log-files"];
 
 #[test]
 fn uninstall_leaves_a_root_as_it_was() {

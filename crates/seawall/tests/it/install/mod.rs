@@ -8,6 +8,7 @@ mod machine;
 mod nspawn;
 mod pages;
 mod service;
+mod strangers;
 mod tree;
 
 /// Whether this may install; tests that need it say why they do nothing otherwise.
