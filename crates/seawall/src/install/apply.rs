@@ -1,6 +1,7 @@
 //! Makes a system as a plan says: looks at each step, and does only what differs.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -142,15 +143,44 @@ impl<'a> Applier<'a> {
     fn packages(&mut self, names: &[String]) -> Result<(), InstallError> {
         say(&format!("installing packages: {}", names.join(", ")));
         let before = distribution_packages::installed()?;
-        distribution_packages::install(names)?;
-        let mut new: Vec<_> = distribution_packages::installed()?
-            .difference(&before)
-            .cloned()
-            .collect();
-        if let Some(Entry::Packages { names }) = self.manifest.find("packages") {
-            new.extend(names.iter().cloned());
+        let former = match self.manifest.find("packages") {
+            Some(Entry::Packages { names }) => names.clone(),
+            _ => Vec::new(),
+        };
+        let mut result = self.bring(names, &former);
+        if result.is_err() {
+            result = distribution_packages::refresh().and_then(|()| self.bring(names, &former));
         }
-        self.record(Entry::Packages { names: new })
+        // What was foretold, or less, or more.
+        let came = &distribution_packages::installed()? - &before;
+        self.record_packages(&former, came)?;
+        result
+    }
+
+    /// Writes down which packages come, and lets them come.
+    fn bring(&mut self, names: &[String], former: &[String]) -> Result<(), InstallError> {
+        let coming = distribution_packages::foretold(names)?;
+        self.record_packages(former, coming)?;
+        distribution_packages::install(names)
+    }
+
+    fn record_packages(
+        &mut self,
+        former: &[String],
+        new: BTreeSet<String>,
+    ) -> Result<(), InstallError> {
+        let names: BTreeSet<_> = former.iter().cloned().chain(new).collect();
+        if names.is_empty() {
+            // Nothing came of what was foretold, if anything was.
+            if self.manifest.find("packages").is_some() {
+                self.manifest.forget("packages");
+                self.manifest.save(self.target)?;
+            }
+            return Ok(());
+        }
+        self.record(Entry::Packages {
+            names: names.into_iter().collect(),
+        })
     }
 
     fn user(&mut self, name: &str) -> Result<(), InstallError> {
@@ -380,8 +410,9 @@ impl<'a> Applier<'a> {
             if let Some(path) = entry.path() {
                 self.changed.push(path.to_owned());
             }
-            let outcome = undo::undo(self.target, &entry, undo::Data::Keep)?;
-            say(&outcome.to_string());
+            for outcome in undo::undo(self.target, &entry, undo::Data::Keep)? {
+                say(&outcome.to_string());
+            }
         }
         kept.reverse();
         self.manifest.entries = kept;

@@ -4,21 +4,22 @@ use super::{
     facts::Distribution,
     plan::{Inputs, PASSWORD},
     step::{Call, Probe, Step},
+    target::{run, succeeds},
 };
 
 /// The store's URL; the password is in a file of its own.
 pub(super) const URL: &str = "postgres://seawall@127.0.0.1:5432/seawall";
 
-/// What the step does that makes the database; by it an installation knows its own.
-pub(super) const DOES: &str = "make the database seawall and its owner";
-
 const ROLE: &str = "seawall";
 
-/// How many databases there are beside ours and those that PostgreSQL makes itself.
-pub(super) const OTHER_DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname NOT IN \
-     ('postgres', 'template0', 'template1', 'seawall')";
+/// Whether there is a role that an installation has made: it says so in its comment, where no
+/// accident with files can make somebody else's ours. Its database is ours too.
+const OUR_ROLE: &str = "EXISTS (SELECT FROM pg_roles WHERE rolname = 'seawall' AND \
+     shobj_description(oid, 'pg_authid') = 'Made by seawall install.')";
 
-const REMOVAL: &str = "DROP DATABASE IF EXISTS seawall;\nDROP ROLE IF EXISTS seawall;\n";
+/// Whether there is a database of that name that belongs to somebody else than the role.
+const OTHERS_DATABASE: &str = "EXISTS (SELECT FROM pg_database WHERE datname = 'seawall' AND \
+     pg_get_userbyid(datdba) <> 'seawall')";
 
 /// The package with the server.
 pub(super) fn package(distribution: Distribution) -> Result<&'static str, String> {
@@ -59,20 +60,89 @@ pub(super) fn steps(inputs: &Inputs<'_>) -> Vec<Step> {
         Probe::Succeeds(systemctl(&["--quiet", "is-active", "postgresql.service"])),
         systemctl(&["start", "postgresql.service"]),
     ));
+    steps.push(command(
+        "see that nobody else has a role or database seawall",
+        Probe::Prints(question(&free()), "free".to_owned()),
+        Call::reading(&psql(), &refusal()),
+    ));
     let password = inputs.password.unwrap_or_default();
     steps.push(Step::Command {
-        does: DOES.to_owned(),
+        does: "make the database seawall and its owner".to_owned(),
         probe: Probe::Prints(probe(), "ready".to_owned()),
-        run: Call::reading(&psql(), &creation(password, inputs.owns_database)),
-        undo: Some(Call::reading(&psql(), REMOVAL)),
+        run: Call::reading(&psql(), &creation(password)),
+        undo: Some(Call::reading(&psql(), &removal())),
         data: true,
         secret: true,
     });
     steps
 }
 
+/// Whether it is certain that PostgreSQL holds nothing but what an installation and PostgreSQL
+/// itself have made. Who cannot be asked may hold anything.
+pub(super) fn is_nobody_elses() -> bool {
+    if !succeeds(&["sh", "-c", "command -v pg_lsclusters"]) {
+        return is_empty(None);
+    }
+    // Where Debian's packages go, all clusters go with them.
+    let list = run(&Call::new(&["pg_lsclusters", "--no-header"]));
+    list.is_ok_and(|list| {
+        let mut clusters = list.lines().map(|line| {
+            let mut words = line.split_whitespace();
+            format!(
+                "{}/{}",
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default()
+            )
+        });
+        match (clusters.next(), clusters.next()) {
+            (None, _) => true,
+            (Some(only), None) => is_empty(Some(&only)),
+            _ => false,
+        }
+    })
+}
+
+/// Asks both databases to which somebody may have added something.
+fn is_empty(cluster: Option<&str>) -> bool {
+    let answers = ["postgres", "template1"].map(|database| {
+        let mut call = Call::new(&psql());
+        if let Some(cluster) = cluster {
+            let place = call.program.iter().position(|word| word == "psql");
+            let variable = ["env".to_owned(), format!("PGCLUSTER={cluster}")];
+            call.program
+                .splice(place.unwrap_or(0)..place.unwrap_or(0), variable);
+        }
+        call.program.push(format!("--dbname={database}"));
+        call.program.push(format!("--command={}", emptiness()));
+        run(&call)
+    });
+    answers
+        .iter()
+        .all(|answer| answer.as_ref().is_ok_and(|text| text.trim() == "empty"))
+}
+
+/// `empty`, if nothing is there that was made later than the cluster (whose own objects have lower
+/// numbers: FirstNormalObjectId), but for what is ours.
+fn emptiness() -> String {
+    let ours = format!("= 'seawall' AND {OUR_ROLE}");
+    let later = [
+        format!("pg_database WHERE oid >= 16384 AND NOT (datname {ours})"),
+        format!("pg_roles WHERE oid >= 16384 AND NOT (rolname {ours})"),
+        "pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'".to_owned(),
+        "pg_tablespace WHERE oid >= 16384".to_owned(),
+        "pg_class WHERE oid >= 16384".to_owned(),
+        "pg_proc WHERE oid >= 16384".to_owned(),
+        "pg_largeobject_metadata".to_owned(),
+    ]
+    .map(|catalog| format!("SELECT 1 FROM {catalog}"));
+    format!(
+        "SELECT 'empty' WHERE NOT EXISTS ({})",
+        later.join(" UNION ALL ")
+    )
+}
+
 /// A statement's first value, as PostgreSQL's own user sees it.
-pub(super) fn question(statement: &str) -> Call {
+fn question(statement: &str) -> Call {
     let mut call = Call::new(&psql());
     call.program.push("--command".to_owned());
     call.program.push(statement.to_owned());
@@ -105,28 +175,44 @@ fn probe() -> Call {
     Call::new(&["sh", "-c", &script, question])
 }
 
+/// `free`, if whatever is called seawall may be made, or was made by an installation.
+fn free() -> String {
+    format!(
+        "SELECT 'free' WHERE NOT {OTHERS_DATABASE} AND ({OUR_ROLE} OR NOT EXISTS (SELECT FROM \
+         pg_roles WHERE rolname = 'seawall'))"
+    )
+}
+
+/// Why it is not free.
+fn refusal() -> String {
+    format!(
+        "DO $$ BEGIN IF {OTHERS_DATABASE} THEN RAISE EXCEPTION 'the database seawall is there \
+         already, and is not this installation''s; give its URL with --store, or drop it'; ELSE \
+         RAISE EXCEPTION 'the role seawall is there already, and is not this installation''s; give \
+         its URL with --store, or drop it'; END IF; END $$;\n"
+    )
+}
+
 /// The role and its database. It owns the database, because others may make no tables in it from
 /// PostgreSQL 15 on.
-fn creation(password: &str, owns_database: bool) -> String {
+fn creation(password: &str) -> String {
     let password = password.replace('\'', "''");
-    let guard = match owns_database {
-        true => "",
-        false => {
-            "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'seawall') THEN RAISE \
-             EXCEPTION 'the role seawall is there already, and is not this installation''s; give \
-             its URL with --store, or drop it'; END IF; END $$;\n"
-        }
-    };
     format!(
         "SET log_statement = 'none';\n\
-         {guard}\
          DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'seawall') THEN CREATE \
-         ROLE seawall; END IF; END $$;\n\
+         ROLE seawall; COMMENT ON ROLE seawall IS 'Made by seawall install.'; END IF; END $$;\n\
          ALTER ROLE seawall LOGIN PASSWORD '{password}';\n\
          SELECT 'CREATE DATABASE seawall OWNER seawall' WHERE NOT EXISTS (SELECT FROM pg_database \
          WHERE datname = 'seawall')\\gexec\n\
-         ALTER DATABASE seawall OWNER TO seawall;\n\
          REVOKE ALL ON DATABASE seawall FROM PUBLIC;\n"
+    )
+}
+
+/// Drops what an installation has made, and nothing else of that name.
+fn removal() -> String {
+    format!(
+        "SELECT 'DROP DATABASE IF EXISTS seawall' WHERE {OUR_ROLE} AND NOT {OTHERS_DATABASE}\\gexec\n\
+         SELECT 'DROP ROLE seawall' WHERE {OUR_ROLE}\\gexec\n"
     )
 }
 

@@ -153,6 +153,11 @@ impl Manifest {
         self.entries.iter().find(|entry| entry.key() == key)
     }
 
+    /// Forgets what is not there any more.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.entries.retain(|entry| entry.key() != key);
+    }
+
     /// Puts an entry in the place of its former one, or at the end.
     pub(super) fn record(&mut self, entry: Entry) {
         let key = entry.key();

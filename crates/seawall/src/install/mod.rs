@@ -73,6 +73,12 @@ pub(crate) enum InstallError {
     Manifest { path: PathBuf, reason: String },
     #[error("Seawall is not installed in {root}: {PATH} is not there", PATH = manifest::PATH)]
     NotInstalled { root: PathBuf },
+    #[error(
+        "not everything could be removed; what is left stands in {PATH}, for another try:\n\
+         {failures}",
+        PATH = manifest::PATH
+    )]
+    Unfinished { failures: String },
     #[error(transparent)]
     Configuration(#[from] ConfigError),
     #[error("{0}")]
@@ -118,7 +124,7 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     check_possible(&options, &facts)?;
     let configuration = configuration::decide(&answers, &options, &target)?;
     check_statistics(&answers, &configuration.settings)?;
-    let mut plan = make_plan(&configuration, &options, &facts, manifest.as_ref())?;
+    let mut plan = make_plan(&configuration, &options, &facts)?;
     if args.dry_run {
         show(&plan);
         return Ok(());
@@ -136,8 +142,7 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     if applier.install_packages(&plan.steps)? {
         // What came with them may decide on the rest, such as whom the logs belong to.
         let facts = facts::look(&target)?;
-        let manifest = applier.manifest();
-        plan = make_plan(&configuration, &manifest.options, &facts, Some(manifest))?;
+        plan = make_plan(&configuration, &applier.manifest().options, &facts)?;
     }
     let unchanged = applier.apply(&plan.steps)?;
     say(&format!(
@@ -154,14 +159,12 @@ fn make_plan(
     configuration: &Configuration,
     options: &Options,
     facts: &Facts,
-    manifest: Option<&Manifest>,
 ) -> Result<Plan, InstallError> {
     let settings = &configuration.settings;
     let program = std::env::current_exe().map_err(|source| InstallError::File {
         path: "/proc/self/exe".into(),
         source,
     })?;
-    let owns_database = manifest.is_some_and(|manifest| manifest.find(database::DOES).is_some());
     let inputs = Inputs {
         settings,
         config: &configuration.text,
@@ -172,7 +175,6 @@ fn make_plan(
         facts,
         here: &nodes_here(settings, options)?,
         program: &program,
-        owns_database,
     };
     plan::plan(&inputs).map_err(InstallError::Plan)
 }
@@ -263,14 +265,7 @@ fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
         false => Data::Keep,
     };
     if args.dry_run {
-        for entry in manifest.entries.iter().rev() {
-            let verb = match entry.is_data() && data == Data::Keep {
-                true => "keep",
-                false => "remove",
-            };
-            say(&format!("{verb:<8}  {}", entry.key()));
-        }
-        return Ok(());
+        return undo::show(&manifest, data);
     }
     let (question, default) = match data {
         Data::Keep => ("Seawall is removed; its data stay. Go on?", true),

@@ -57,8 +57,6 @@ pub(super) struct Inputs<'a> {
     pub(super) here: &'a [String],
     /// The program to copy.
     pub(super) program: &'a Path,
-    /// Whether the database's user was made by an earlier installation.
-    pub(super) owns_database: bool,
 }
 
 /// What is to be there, in the order in which it is made.

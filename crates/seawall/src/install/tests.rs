@@ -51,7 +51,6 @@ fn try_plan(text: &str, options: &Options, facts: &Facts) -> Result<Plan, String
         facts,
         here: &["node1".to_owned(), "node2".to_owned()],
         program: Path::new("/root/seawall"),
-        owns_database: false,
     })
 }
 

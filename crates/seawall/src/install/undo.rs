@@ -1,12 +1,15 @@
 //! Takes back what an installation has made.
 
 use std::{
+    collections::BTreeSet,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    InstallError, database, distribution_packages, files, logs,
+    InstallError,
+    distribution_packages::{self, Parting},
+    files, logs,
     manifest::{Entry, Manifest, digest},
     nftables,
     plan::UNITS,
@@ -39,7 +42,28 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Takes back everything, the last thing first.
+/// Prints what would become of each entry.
+pub(super) fn show(manifest: &Manifest, data: Data) -> Result<(), InstallError> {
+    let shown = |outcome: &Outcome| match outcome {
+        Outcome::Removed(what) => say(&format!("remove    {what}")),
+        Outcome::Kept(what, why) => say(&format!("keep      {what} ({why})")),
+    };
+    for entry in manifest.entries.iter().rev() {
+        match entry {
+            _ if entry.is_data() && data == Data::Keep => shown(&kept_as_data(entry)),
+            Entry::Packages { names } => {
+                parted(&distribution_packages::part(names)?)
+                    .iter()
+                    .for_each(shown);
+            }
+            _ => shown(&Outcome::Removed(entry.key())),
+        }
+    }
+    Ok(())
+}
+
+/// Takes back everything, the last thing first. What cannot be taken back stops nothing else: it
+/// stays in the manifest, and is told at the end.
 pub(super) fn undo_all(
     target: &Target,
     mut manifest: Manifest,
@@ -52,57 +76,124 @@ pub(super) fn undo_all(
     let (last, entries): (Vec<_>, Vec<_>) = std::mem::take(&mut manifest.entries)
         .into_iter()
         .partition(holds_manifest);
-    if target.is_live {
-        stop_all(&entries)?;
-    }
+    let mut failures = match target.is_live {
+        true => stop_all(&entries),
+        false => Vec::new(),
+    };
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     for (index, entry) in entries.iter().enumerate().rev() {
-        let outcome = undo(target, entry, data)?;
-        say(&outcome.to_string());
-        match outcome {
-            // At once: with its rules, rsyslog would make the folder of the logs again.
-            Outcome::Removed(_)
-                if target.is_live && entry.path() == Some(Path::new(logs::RULES)) =>
-            {
-                tell_of(&[logs::RULES.into()])?;
+        let is_gone = match undo(target, entry, data) {
+            Ok(outcomes) => {
+                outcomes
+                    .iter()
+                    .for_each(|outcome| say(&outcome.to_string()));
+                outcomes
+                    .iter()
+                    .all(|outcome| matches!(outcome, Outcome::Removed(_)))
             }
-            Outcome::Removed(_) => gone.extend(entry.path().map(Path::to_owned)),
-            Outcome::Kept(..) => kept.insert(0, entry.clone()),
+            Err(error) => {
+                failures.push(error);
+                false
+            }
+        };
+        match is_gone {
+            false => kept.insert(0, entry.clone()),
+            // At once: with its rules, rsyslog would make the folder of the logs again.
+            true if target.is_live && entry.path() == Some(Path::new(logs::RULES)) => {
+                failures.extend(tell_of(&[logs::RULES.into()]).err());
+            }
+            true => gone.extend(entry.path().map(Path::to_owned)),
         }
         // Whatever happens next: what is left stands written.
         manifest.entries = [&last, &entries[..index], &kept].concat();
         manifest.save(target)?;
     }
     if target.is_live {
-        tell_of(&gone)?;
+        failures.extend(tell_of(&gone).err());
     }
-    if !kept.is_empty() {
-        return Ok(());
+    if kept.is_empty() && failures.is_empty() {
+        remove_manifest(target, &last, data)?;
     }
+    finish(&failures)
+}
+
+/// Removes what the manifest is in, and so what was left to the end.
+fn remove_manifest(target: &Target, last: &[Entry], data: Data) -> Result<(), InstallError> {
     Manifest::remove(target)?;
     for entry in last.iter().rev() {
-        say(&undo(target, entry, data)?.to_string());
+        for outcome in undo(target, entry, data)? {
+            say(&outcome.to_string());
+        }
     }
     Ok(())
 }
 
-/// Takes back one thing.
-pub(super) fn undo(target: &Target, entry: &Entry, data: Data) -> Result<Outcome, InstallError> {
-    let what = entry.key();
-    if entry.is_data() && data == Data::Keep {
-        return Ok(Outcome::Kept(what, "data; --purge removes it"));
+fn finish(failures: &[InstallError]) -> Result<(), InstallError> {
+    if failures.is_empty() {
+        return Ok(());
     }
+    let mut told: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    // A unit that does not stop is met when all are stopped, and again at its link.
+    told.sort();
+    told.dedup();
+    Err(InstallError::Unfinished {
+        failures: told.join("\n"),
+    })
+}
+
+fn kept_as_data(entry: &Entry) -> Outcome {
+    Outcome::Kept(entry.key(), "data; --purge removes it")
+}
+
+/// What becomes of packages, in words.
+fn parted(parting: &Parting) -> Vec<Outcome> {
+    let Parting {
+        going,
+        holding,
+        needed,
+    } = parting;
+    let list = |names: &BTreeSet<String>| {
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        format!("packages {}", names.join(" "))
+    };
+    let kept = |names, why| Outcome::Kept(list(names), why);
+    let all = [
+        (going, Outcome::Removed(list(going))),
+        (
+            holding,
+            kept(
+                holding,
+                "PostgreSQL may hold something that is not Seawall's",
+            ),
+        ),
+        (needed, kept(needed, "others need them")),
+    ];
+    let named = all.into_iter().filter(|(names, _)| !names.is_empty());
+    named.map(|(_, outcome)| outcome).collect()
+}
+
+/// Takes back one entry, and says what became of what it names.
+pub(super) fn undo(
+    target: &Target,
+    entry: &Entry,
+    data: Data,
+) -> Result<Vec<Outcome>, InstallError> {
     match entry {
+        _ if entry.is_data() && data == Data::Keep => Ok(vec![kept_as_data(entry)]),
         Entry::Packages { names } => {
-            let others = run(&database::question(database::OTHER_DATABASES));
-            // Without a server there are no databases; with others in it, it is not ours alone.
-            if others.is_ok_and(|count| count.trim() != "0") {
-                return Ok(Outcome::Kept(what, "PostgreSQL has other databases"));
-            }
-            distribution_packages::purge(names)?;
-            Ok(Outcome::Removed(format!("packages {}", names.join(" "))))
+            let parting = distribution_packages::part(names)?;
+            distribution_packages::purge(&parting.going)?;
+            Ok(parted(&parting))
         }
+        _ => undo_one(target, entry, data).map(|outcome| vec![outcome]),
+    }
+}
+
+fn undo_one(target: &Target, entry: &Entry, data: Data) -> Result<Outcome, InstallError> {
+    let what = entry.key();
+    match entry {
+        Entry::Packages { .. } => Ok(Outcome::Removed(what)),
         Entry::User { name } => {
             remove_user(target, name)?;
             Ok(Outcome::Removed(what))
@@ -144,14 +235,14 @@ pub(super) fn tell_of(changed: &[PathBuf]) -> Result<(), InstallError> {
     Ok(())
 }
 
-/// Stops what runs before anything is removed: nodes hold connections to the database.
-fn stop_all(entries: &[Entry]) -> Result<(), InstallError> {
-    for entry in entries.iter().rev() {
-        if let Entry::Link { path, .. } = entry {
-            stop(path)?;
-        }
-    }
-    Ok(())
+/// Stops what runs before anything is removed: nodes hold connections to the database. Gives what
+/// did not stop.
+fn stop_all(entries: &[Entry]) -> Vec<InstallError> {
+    let links = entries.iter().rev().filter_map(|entry| match entry {
+        Entry::Link { path, .. } => Some(path),
+        _ => None,
+    });
+    links.filter_map(|link| stop(link).err()).collect()
 }
 
 /// Stops the unit that a link starts at boot.
@@ -160,17 +251,32 @@ fn stop(link: &Path) -> Result<(), InstallError> {
     if !succeeds(&["systemctl", "cat", &unit]) {
         return Ok(());
     }
-    run(&Call::new(&["systemctl", "stop", &unit]))?;
+    stop_unit(&unit)?;
     if let Some(name) = unit.strip_suffix(".timer") {
-        run(&Call::new(&[
-            "systemctl",
-            "stop",
-            &format!("{name}.service"),
-        ]))?;
+        stop_unit(&format!("{name}.service"))?;
         // Persistent timers remember when they ran last.
         run(&Call::new(&["systemctl", "clean", "--what=state", &unit]))?;
     }
     Ok(())
+}
+
+/// That a unit does not run, perhaps because systemd cannot have one of that name.
+fn stop_unit(unit: &str) -> Result<(), InstallError> {
+    let Err(error) = run(&Call::new(&["systemctl", "stop", unit])) else {
+        return Ok(());
+    };
+    let show = [
+        "systemctl",
+        "show",
+        "--property=ActiveState",
+        "--value",
+        unit,
+    ];
+    let state = run(&Call::new(&show)).unwrap_or_default();
+    match state.trim() {
+        "" | "inactive" | "failed" => Ok(()),
+        _ => Err(error),
+    }
 }
 
 fn remove_user(target: &Target, name: &str) -> Result<(), InstallError> {

@@ -5,6 +5,7 @@ mod checks;
 mod firewalls;
 mod image;
 mod machine;
+mod neighbours;
 mod nspawn;
 mod pages;
 mod service;
