@@ -17,11 +17,16 @@ use super::{
 };
 use crate::cli::say;
 
+/// How the user that an installation makes is described.
+const MADE: &str = "Seawall";
+
 /// What changes a system.
 #[derive(Debug)]
 pub(super) struct Applier<'a> {
     target: &'a Target,
     manifest: Manifest,
+    /// What an installation has made is there, and the manifest was lost: it is written anew.
+    adopts: bool,
     /// Files that this run has changed.
     changed: Vec<PathBuf>,
     /// How many of them the service manager and rsyslog have been told of.
@@ -30,10 +35,12 @@ pub(super) struct Applier<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(super) fn new(target: &'a Target, manifest: Manifest) -> Self {
+    /// `adopts`: the manifest was lost, though there is an installation.
+    pub(super) fn new(target: &'a Target, manifest: Manifest, adopts: bool) -> Self {
         Self {
             target,
             manifest,
+            adopts,
             changed: Vec::new(),
             told: 0,
             unchanged: 0,
@@ -47,7 +54,7 @@ impl<'a> Applier<'a> {
     /// Finds what would stop the installation, before it changes anything.
     pub(super) fn check(&self, steps: &[Step]) -> Result<(), InstallError> {
         steps.iter().try_for_each(|step| {
-            let is_ours = self.manifest.find(&step.key()).is_some();
+            let is_ours = self.adopts || self.manifest.find(&step.key()).is_some();
             conflicts::check(self.target, &self.manifest, step, is_ours)
         })
     }
@@ -107,11 +114,19 @@ impl<'a> Applier<'a> {
             Step::Command {
                 does,
                 probe,
+                known_by,
                 run,
                 undo,
                 data,
                 ..
-            } => self.command(does, probe, run, undo.as_ref(), *data),
+            } => {
+                let entry = undo.as_ref().map(|undo| Entry::Command {
+                    does: does.clone(),
+                    undo: undo.clone(),
+                    data: *data,
+                });
+                self.command(does, probe, known_by.as_ref(), run, entry)
+            }
             Step::Nftables { path, rules } => self.nftables(path, rules),
             Step::Service { unit, uses } => self.service(unit, uses),
         }
@@ -184,15 +199,22 @@ impl<'a> Applier<'a> {
     }
 
     fn user(&mut self, name: &str) -> Result<(), InstallError> {
+        let entry = Entry::User {
+            name: name.to_owned(),
+        };
         if self.target.user_id(name)?.is_some() && self.target.group_id(name)?.is_some() {
             self.unchanged += 1;
+            let user = self.target.account("/etc/passwd", name)?;
+            // The description is ours.
+            let is_ours = user.is_some_and(|fields| fields.get(3).is_some_and(|is| is == MADE));
+            if self.adopts && is_ours {
+                self.manifest.record(entry);
+            }
             return Ok(());
         }
-        self.record(Entry::User {
-            name: name.to_owned(),
-        })?;
+        self.record(entry)?;
         let root = format!("--root={}", self.target.root().display());
-        let line = format!("u {name} - \"Seawall\" /");
+        let line = format!("u {name} - \"{MADE}\" /");
         run(&Call::new(&["systemd-sysusers", &root, "--inline", &line]))?;
         say(&format!("made      user {name}"));
         Ok(())
@@ -203,16 +225,22 @@ impl<'a> Applier<'a> {
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        if self.target.path(parent).is_dir() {
+        let entry = Entry::Folder {
+            path: parent.into(),
+            shared: true,
+            data: false,
+        };
+        if self.target.followed(parent).is_dir() {
+            let name = parent.file_name().unwrap_or_default().to_string_lossy();
+            let is_known = self.manifest.find(&entry.key()).is_some();
+            if self.adopts && !is_known && name.starts_with("seawall") {
+                self.manifest.record(entry);
+            }
             return Ok(());
         }
         self.parents(parent)?;
         files::make_folder(self.target, parent, &Access::public(0o755))?;
-        self.manifest.record(Entry::Folder {
-            path: parent.into(),
-            shared: true,
-            data: false,
-        });
+        self.manifest.record(entry);
         Ok(())
     }
 
@@ -245,6 +273,9 @@ impl<'a> Applier<'a> {
                 } else {
                     files::set_access(self.target, path, access)?;
                     self.did("mended", path);
+                }
+                if self.adopts {
+                    self.manifest.record(entry);
                 }
             }
             None => {
@@ -279,7 +310,9 @@ impl<'a> Applier<'a> {
         match found {
             Some(found) if found.is_file() && is_so => {
                 let former = self.manifest.find(&entry.key());
-                let is_ours = former.is_some();
+                // Somebody else writes no unit of ours to the letter, but may well have written the
+                // configuration.
+                let is_ours = former.is_some() || self.adopts || !data;
                 // By its operator, since it was looked at last: who uses it does not know yet.
                 let has_changed = former.is_some_and(|former| *former != entry);
                 if !files::has_access(self.target, &found, access)? {
@@ -305,14 +338,16 @@ impl<'a> Applier<'a> {
 
     fn link(&mut self, path: &Path, aim: &Path, is_so: bool) -> Result<(), InstallError> {
         self.parents(path)?;
-        if is_so {
-            self.unchanged += 1;
-            return Ok(());
-        }
-        self.record(Entry::Link {
+        let entry = Entry::Link {
             path: path.into(),
             target: aim.into(),
-        })?;
+        };
+        if is_so {
+            self.unchanged += 1;
+            self.manifest.record(entry);
+            return Ok(());
+        }
+        self.record(entry)?;
         let place = self.target.path(path);
         let failed = |source| InstallError::File {
             path: place.clone(),
@@ -331,20 +366,22 @@ impl<'a> Applier<'a> {
         &mut self,
         does: &str,
         probe: &Probe,
+        known_by: Option<&Probe>,
         call: &Call,
-        undo: Option<&Call>,
-        data: bool,
+        entry: Option<Entry>,
     ) -> Result<(), InstallError> {
         if is_done(probe) {
             self.unchanged += 1;
+            if let Some(entry) = entry
+                && self.adopts
+                && known_by.is_some_and(is_done)
+            {
+                self.manifest.record(entry);
+            }
             return Ok(());
         }
-        if let Some(undo) = undo {
-            self.record(Entry::Command {
-                does: does.to_owned(),
-                undo: undo.clone(),
-                data,
-            })?;
+        if let Some(entry) = entry {
+            self.record(entry)?;
         }
         run(call)?;
         say(&format!("did       {does}"));
@@ -357,6 +394,8 @@ impl<'a> Applier<'a> {
             && nftables::present()?.count() == wanted
         {
             self.unchanged += 1;
+            // They bear our mark.
+            self.manifest.record(Entry::Nftables);
             return Ok(());
         }
         self.record(Entry::Nftables)?;

@@ -66,9 +66,11 @@ pub(super) fn steps(inputs: &Inputs<'_>) -> Vec<Step> {
         Call::reading(&psql(), &refusal()),
     ));
     let password = inputs.password.unwrap_or_default();
+    let logs_in = Probe::Prints(probe(), "ready".to_owned());
     steps.push(Step::Command {
         does: "make the database seawall and its owner".to_owned(),
-        probe: Probe::Prints(probe(), "ready".to_owned()),
+        probe: logs_in.clone(),
+        known_by: Some(logs_in),
         run: Call::reading(&psql(), &creation(password)),
         undo: Some(Call::reading(&psql(), &removal())),
         data: true,
@@ -220,6 +222,7 @@ fn command(does: &str, probe: Probe, run: Call) -> Step {
     Step::Command {
         does: does.to_owned(),
         probe,
+        known_by: None,
         run,
         undo: None,
         data: false,

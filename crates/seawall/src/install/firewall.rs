@@ -138,7 +138,8 @@ fn ufw_rule(does: String, rule: &str) -> Step {
     );
     Step::Command {
         does,
-        probe: is_ours,
+        probe: is_ours.clone(),
+        known_by: Some(is_ours),
         run: Call::new(&run),
         undo: Some(Call::new(&["sh", "-c", &undo])),
         data: false,
@@ -159,6 +160,7 @@ fn firewalld(public: Option<u16>, stats: Option<(u16, Source)>) -> Vec<Step> {
         Step::Command {
             does,
             probe: Probe::Succeeds(both("query", " && ")),
+            known_by: None,
             run: both("add", " && "),
             undo: Some(both("remove", "; ")),
             data: false,

@@ -19,6 +19,7 @@ mod manifest;
 mod nftables;
 mod plan;
 mod ports;
+mod recovery;
 mod step;
 mod target;
 #[cfg(test)]
@@ -26,7 +27,10 @@ mod tests;
 mod undo;
 mod units;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 pub(crate) use args::{InstallArgs, UninstallArgs};
 pub(crate) use nftables::missing as missing_firewall_rules;
@@ -69,10 +73,19 @@ pub(crate) enum InstallError {
     Command { command: String, reason: String },
     #[error("{unit} does not start: {reason}\nits log: journalctl --unit {unit} --lines 20")]
     Unit { unit: String, reason: String },
-    #[error("{path}, which says what is installed, cannot be used: {reason}")]
+    #[error(
+        "{path}, which says what is installed, cannot be used: {reason}\nmove it away and run \
+         `seawall install --yes`: it writes it anew, with what it finds"
+    )]
     Manifest { path: PathBuf, reason: String },
     #[error("Seawall is not installed in {root}: {PATH} is not there", PATH = manifest::PATH)]
     NotInstalled { root: PathBuf },
+    #[error(
+        "Seawall is installed in {root}, and {PATH}, which says what was made, is lost; run `seawall \
+         install --yes`, which writes it anew with what it finds, and then this again",
+        PATH = manifest::PATH
+    )]
+    ManifestLost { root: PathBuf },
     #[error(
         "not everything could be removed; what is left stands in {PATH}, for another try:\n\
          {failures}",
@@ -118,9 +131,13 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     };
     let facts = facts::look(&target)?;
     let manifest = Manifest::load(&target)?;
-    let remembered = manifest.as_ref().map(|manifest| manifest.options.clone());
+    let adopts = manifest.is_none() && is_installed(&target)?;
+    let remembered = match &manifest {
+        Some(manifest) => manifest.options.clone(),
+        None => recovery::options(&target)?,
+    };
     let answers = ask::answers(args, configuration::is_given(args, &target)?)?;
-    let options = remembered.unwrap_or_default().with(&answers);
+    let options = remembered.with(&answers);
     check_possible(&options, &facts)?;
     let configuration = configuration::decide(&answers, &options, &target)?;
     check_statistics(&answers, &configuration.settings)?;
@@ -131,7 +148,7 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     }
     let mut manifest = manifest.unwrap_or_default();
     manifest.options = options;
-    let mut applier = Applier::new(&target, manifest);
+    let mut applier = Applier::new(&target, manifest, adopts);
     applier.check(&plan.steps)?;
     if facts.is_live {
         ports::check(&plan.listeners)?;
@@ -149,6 +166,9 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
         "installed; {unchanged} of {} steps found nothing to do",
         plan.steps.len()
     ));
+    if adopts {
+        plan.notes.push(recovery::note());
+    }
     for note in &plan.notes {
         say(&format!("note: {note}"));
     }
@@ -197,6 +217,12 @@ fn check_root() -> Result<(), InstallError> {
         true => Ok(()),
         false => Err(InstallError::NotRoot),
     }
+}
+
+/// Whether an installation has been here, whatever is written down of it.
+fn is_installed(target: &Target) -> Result<bool, InstallError> {
+    let unit = Path::new(plan::UNITS).join("seawall.target");
+    Ok(files::look(target, &unit)?.is_some())
 }
 
 /// Without rules for the statistics, they are kept from others by where they listen.
@@ -256,8 +282,10 @@ fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
         }
     };
     let Some(manifest) = Manifest::load(&target)? else {
-        return Err(InstallError::NotInstalled {
-            root: target.root().into(),
+        let root = target.root().into();
+        return Err(match is_installed(&target)? {
+            true => InstallError::ManifestLost { root },
+            false => InstallError::NotInstalled { root },
         });
     };
     let data = match args.purge {

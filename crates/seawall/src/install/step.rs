@@ -115,6 +115,8 @@ pub(super) enum Step {
         /// What it does, in a few words; no two commands do the same.
         does: String,
         probe: Probe,
+        /// Tells that an installation did it, even if that is written nowhere.
+        known_by: Option<Probe>,
         run: Call,
         undo: Option<Call>,
         data: bool,

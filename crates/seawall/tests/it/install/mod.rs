@@ -8,6 +8,7 @@ mod machine;
 mod neighbours;
 mod nspawn;
 mod pages;
+mod recovery;
 mod service;
 mod strangers;
 mod tree;
