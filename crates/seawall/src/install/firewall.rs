@@ -148,44 +148,46 @@ fn ufw_rule(does: String, rule: &str) -> Step {
 }
 
 fn firewalld(public: Option<u16>, stats: Option<(u16, Source)>) -> Vec<Step> {
-    let rule = |does: String, kind: &str, rule: String| {
-        // Each change is made twice: for now, and for the next start of the firewall.
-        let call = |verb: &str, permanent: &str| {
-            format!("firewall-cmd --quiet {permanent} --{verb}-{kind}='{rule}'")
-        };
-        let both = |verb: &str, join: &str| {
-            let script = [call(verb, ""), call(verb, "--permanent")].join(join);
-            Call::new(&["sh", "-c", &script])
-        };
-        Step::Command {
-            does,
-            probe: Probe::Succeeds(both("query", " && ")),
-            known_by: None,
-            run: both("add", " && "),
-            undo: Some(both("remove", "; ")),
-            data: false,
-            secret: false,
-        }
-    };
     let public = public.map(|port| {
         let does = format!("open port {port}");
-        rule(does, "port", format!("{port}/tcp"))
+        firewalld_rule(&does, "port", &format!("{port}/tcp"))
     });
     let stats = stats.map(|(port, source)| {
         let family = match source.family() {
             "ip" => "ipv4",
             _ => "ipv6",
         };
-        rule(
-            format!("open port {port} to {source}"),
+        firewalld_rule(
+            &format!("open port {port} to {source}"),
             "rich-rule",
-            format!(
+            &format!(
                 "rule family=\"{family}\" source address=\"{source}\" port port=\"{port}\" \
                  protocol=\"tcp\" accept"
             ),
         )
     });
-    public.into_iter().chain(stats).collect()
+    public.into_iter().chain(stats).flatten().collect()
+}
+
+/// Each change is made twice: for now, and for the next start of the firewall. What its operator
+/// has made of the two is not made again, nor taken back.
+fn firewalld_rule(does: &str, kind: &str, rule: &str) -> [Step; 2] {
+    [(None, ""), (Some("--permanent"), ", lastingly")].map(|(lasting, when)| {
+        let call = |verb: &str| {
+            let change = format!("--{verb}-{kind}={rule}");
+            let words = ["firewall-cmd", "--quiet"].into_iter().chain(lasting);
+            Call::new(&words.chain([change.as_str()]).collect::<Vec<_>>())
+        };
+        Step::Command {
+            does: format!("{does}{when}"),
+            probe: Probe::Succeeds(call("query")),
+            known_by: None,
+            run: call("add"),
+            undo: Some(call("remove")),
+            data: false,
+            secret: false,
+        }
+    })
 }
 
 /// Nftables has no one place for what others open: a packet passes when every chain lets it. So our

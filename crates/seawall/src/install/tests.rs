@@ -288,7 +288,8 @@ fn red_hats_packages_and_postgres_are_set_up_their_way() {
         "packages  postgresql-server",
         "PGSETUP_INITDB_OPTIONS=--auth-host=scram-sha-256 postgresql-setup --initdb",
         "systemctl enable postgresql.service",
-        "--add-port='\\''80/tcp'\\''",
+        "firewall-cmd --quiet --add-port=80/tcp",
+        "firewall-cmd --quiet --permanent --add-port=80/tcp",
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }

@@ -83,6 +83,19 @@ fn a_rule_of_the_operators_stays(machine: &Machine) {
     assert_eq!(machine.run(&["ufw", "show", "added"]), before);
 }
 
+/// For the next start only: what is missing comes, and goes.
+fn a_port_that_the_operator_opened_stays_open(machine: &Machine) {
+    machine.run(&["firewall-cmd", "--permanent", "--add-port=80/tcp"]);
+    machine.run(&["/root/home/seawall", "install", "--yes"]);
+    let now = machine.run(&["firewall-cmd", "--list-ports"]);
+    assert_eq!(now.trim(), "80/tcp");
+    machine.run(&["/root/home/seawall", "uninstall", "--yes", "--purge"]);
+    let now = machine.run(&["firewall-cmd", "--list-ports"]);
+    assert_eq!(now.trim(), "");
+    let lasting = machine.run(&["firewall-cmd", "--permanent", "--list-ports"]);
+    assert_eq!(lasting.trim(), "80/tcp");
+}
+
 fn bring_package(machine: &Machine, name: &str) {
     let install = [
         "apt-get",
@@ -110,4 +123,5 @@ fn ufw_and_firewalld_open_the_ports_and_close_them_again() {
     bring_package(&machine, "firewalld");
     machine.run(&["systemctl", "start", "firewalld.service"]);
     install_and_uninstall(&machine, &FIREWALLD);
+    a_port_that_the_operator_opened_stays_open(&machine);
 }
