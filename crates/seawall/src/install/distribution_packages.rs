@@ -81,7 +81,12 @@ pub(super) fn purge(names: &BTreeSet<String>) -> Result<(), InstallError> {
     let program: &[&str] = match is_debian() {
         // Apt would also remove what depends on them.
         true => &["dpkg", "--purge"],
-        false => &["dnf", "remove", "--assumeyes", "--noautoremove"],
+        false => &[
+            "dnf",
+            "remove",
+            "--assumeyes",
+            "--setopt=clean_requirements_on_remove=False",
+        ],
     };
     with(program, names).map(drop)
 }

@@ -27,10 +27,7 @@ mod tests;
 mod undo;
 mod units;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io, path::PathBuf};
 
 pub(crate) use args::{InstallArgs, UninstallArgs};
 pub(crate) use nftables::missing as missing_firewall_rules;
@@ -122,16 +119,10 @@ pub(crate) fn uninstall(args: &UninstallArgs) -> Result<(), String> {
 
 fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     let target = Target::new(&args.root)?;
-    let _alone = match args.dry_run {
-        true => None,
-        false => {
-            check_root()?;
-            Some(target.lock()?)
-        }
-    };
+    let _alone = alone(&target, args.dry_run)?;
     let facts = facts::look(&target)?;
     let manifest = Manifest::load(&target)?;
-    let adopts = manifest.is_none() && is_installed(&target)?;
+    let adopts = manifest.is_none() && recovery::is_installed(&target)?;
     let remembered = match &manifest {
         Some(manifest) => manifest.options.clone(),
         None => recovery::options(&target)?,
@@ -212,17 +203,15 @@ fn nodes_here(settings: &Settings, options: &Options) -> Result<Vec<String>, Ins
     Ok(here.map(|node| node.name.to_string()).collect())
 }
 
-fn check_root() -> Result<(), InstallError> {
+/// What changes the system does so as root, and alone; until the file is closed.
+fn alone(target: &Target, dry_run: bool) -> Result<Option<File>, InstallError> {
+    if dry_run {
+        return Ok(None);
+    }
     match facts::is_root() {
-        true => Ok(()),
+        true => target.lock().map(Some),
         false => Err(InstallError::NotRoot),
     }
-}
-
-/// Whether an installation has been here, whatever is written down of it.
-fn is_installed(target: &Target) -> Result<bool, InstallError> {
-    let unit = Path::new(plan::UNITS).join("seawall.target");
-    Ok(files::look(target, &unit)?.is_some())
 }
 
 /// Without rules for the statistics, they are kept from others by where they listen.
@@ -274,16 +263,10 @@ fn summary(plan: &Plan) -> String {
 
 fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
     let target = Target::new(&args.root)?;
-    let _alone = match args.dry_run {
-        true => None,
-        false => {
-            check_root()?;
-            Some(target.lock()?)
-        }
-    };
+    let _alone = alone(&target, args.dry_run)?;
     let Some(manifest) = Manifest::load(&target)? else {
         let root = target.root().into();
-        return Err(match is_installed(&target)? {
+        return Err(match recovery::is_installed(&target)? {
             true => InstallError::ManifestLost { root },
             false => InstallError::NotInstalled { root },
         });

@@ -83,21 +83,7 @@ pub(super) fn undo_all(
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     for (index, entry) in entries.iter().enumerate().rev() {
-        let is_gone = match undo(target, entry, data) {
-            Ok(outcomes) => {
-                outcomes
-                    .iter()
-                    .for_each(|outcome| say(&outcome.to_string()));
-                outcomes
-                    .iter()
-                    .all(|outcome| matches!(outcome, Outcome::Removed(_)))
-            }
-            Err(error) => {
-                failures.push(error);
-                false
-            }
-        };
-        match is_gone {
+        match take_back(target, entry, data, &mut failures) {
             false => kept.insert(0, entry.clone()),
             // At once: with its rules, rsyslog would make the folder of the logs again.
             true if target.is_live && entry.path() == Some(Path::new(logs::RULES)) => {
@@ -116,6 +102,23 @@ pub(super) fn undo_all(
         remove_manifest(target, &last, data)?;
     }
     finish(&failures)
+}
+
+/// Whether nothing is left of an entry.
+fn take_back(target: &Target, entry: &Entry, data: Data, failures: &mut Vec<InstallError>) -> bool {
+    match undo(target, entry, data) {
+        Ok(outcomes) => {
+            for outcome in &outcomes {
+                say(&outcome.to_string());
+            }
+            let is_gone = |outcome: &Outcome| matches!(outcome, Outcome::Removed(_));
+            outcomes.iter().all(is_gone)
+        }
+        Err(error) => {
+            failures.push(error);
+            false
+        }
+    }
 }
 
 /// Removes what the manifest is in, and so what was left to the end.
@@ -179,27 +182,22 @@ pub(super) fn undo(
     entry: &Entry,
     data: Data,
 ) -> Result<Vec<Outcome>, InstallError> {
-    match entry {
-        _ if entry.is_data() && data == Data::Keep => Ok(vec![kept_as_data(entry)]),
+    let what = entry.key();
+    if entry.is_data() && data == Data::Keep {
+        return Ok(vec![kept_as_data(entry)]);
+    }
+    let outcome = match entry {
         Entry::Packages { names } => {
             let parting = distribution_packages::part(names)?;
             distribution_packages::purge(&parting.going)?;
-            Ok(parted(&parting))
+            return Ok(parted(&parting));
         }
-        _ => undo_one(target, entry, data).map(|outcome| vec![outcome]),
-    }
-}
-
-fn undo_one(target: &Target, entry: &Entry, data: Data) -> Result<Outcome, InstallError> {
-    let what = entry.key();
-    match entry {
-        Entry::Packages { .. } => Ok(Outcome::Removed(what)),
         Entry::User { name } => {
             remove_user(target, name)?;
-            Ok(Outcome::Removed(what))
+            Outcome::Removed(what)
         }
-        Entry::Folder { path, shared, .. } => remove_folder(target, path, *shared),
-        Entry::File { path, digest, .. } => remove_file(target, path, digest, data),
+        Entry::Folder { path, shared, .. } => remove_folder(target, path, *shared)?,
+        Entry::File { path, digest, .. } => remove_file(target, path, digest, data)?,
         Entry::Link { path, target: aim } => {
             let place = target.path(path);
             if target.is_live {
@@ -208,19 +206,20 @@ fn undo_one(target: &Target, entry: &Entry, data: Data) -> Result<Outcome, Insta
             if fs::read_link(&place).is_ok_and(|found| found == *aim) {
                 removed(&place, fs::remove_file(&place))?;
             }
-            Ok(Outcome::Removed(what))
+            Outcome::Removed(what)
         }
         Entry::Command { undo, .. } => {
             run(undo)?;
-            Ok(Outcome::Removed(what))
+            Outcome::Removed(what)
         }
         Entry::Nftables => {
             if nftables::is_running() {
                 nftables::remove()?;
             }
-            Ok(Outcome::Removed(what))
+            Outcome::Removed(what)
         }
-    }
+    };
+    Ok(vec![outcome])
 }
 
 /// Lets those read their files again who have read them.
