@@ -202,17 +202,20 @@ impl<'a> Applier<'a> {
         let entry = Entry::User {
             name: name.to_owned(),
         };
-        if self.target.user_id(name)?.is_some() && self.target.group_id(name)?.is_some() {
-            self.unchanged += 1;
-            let user = self.target.account("/etc/passwd", name)?;
-            // The description is ours.
-            let is_ours = user.is_some_and(|fields| fields.get(3).is_some_and(|is| is == MADE));
-            if self.adopts && is_ours {
-                self.manifest.record(entry);
+        let has_group = self.target.group_id(name)?.is_some();
+        match self.target.account("/etc/passwd", name)? {
+            Some(user) if has_group => {
+                self.unchanged += 1;
+                // The description is ours.
+                if self.adopts && user.get(3).is_some_and(|is| is == MADE) {
+                    self.manifest.record(entry);
+                }
+                return Ok(());
             }
-            return Ok(());
+            // Somebody else's: it only lacks the group.
+            Some(_) => {}
+            None => self.record(entry)?,
         }
-        self.record(entry)?;
         let root = format!("--root={}", self.target.root().display());
         let line = format!("u {name} - \"{MADE}\" /");
         run(&Call::new(&["systemd-sysusers", &root, "--inline", &line]))?;

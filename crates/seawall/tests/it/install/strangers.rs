@@ -136,6 +136,22 @@ fn a_user_who_may_log_in_is_named() {
 }
 
 #[test]
+fn a_user_who_lacks_only_the_group_stays() {
+    if !is_root() {
+        return;
+    }
+    let image = Image::new();
+    user(&image, "/usr/sbin/nologin");
+    let groups = image.path("/etc/group");
+    let text = fs::read_to_string(&groups).unwrap();
+    fs::write(&groups, text.replace("seawall:x:500:\n", "")).unwrap();
+    image.run(&["install", "--yes"]);
+    image.run(&["uninstall", "--yes", "--purge"]);
+    let users = fs::read_to_string(image.path("/etc/passwd")).unwrap();
+    assert!(users.contains("seawall:x:500:"), "{users}");
+}
+
+#[test]
 fn links_in_a_root_do_not_lead_out_of_it() {
     if !is_root() {
         return;
