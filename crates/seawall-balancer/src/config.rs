@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use seawall_net::{Address, Pulse, ServeLimits};
+use seawall_net::{Address, Pulse, ServeLimits, TrustedProxies};
 
 use crate::access_log::AccessLog;
 
@@ -31,6 +31,8 @@ pub struct BalancerConfig {
     pub workers: usize,
     /// Limits of the HTTP server.
     pub limits: ServeLimits,
+    /// Proxies in front that are believed when they say that a client came by TLS.
+    pub trusted_proxies: TrustedProxies,
     /// Where each worker gives signs of life once it serves, if anybody listens.
     pub pulse: Option<Pulse>,
 }
@@ -51,6 +53,7 @@ impl BalancerConfig {
             access_log: AccessLog::Errors,
             workers: 1,
             limits: ServeLimits::default(),
+            trusted_proxies: TrustedProxies::default(),
             pulse: None,
         }
     }

@@ -118,7 +118,7 @@ impl Worker {
             .flatten();
         let request_headers = request.headers_mut();
         headers::strip_hop_by_hop(request_headers);
-        headers::add_forwarded(request_headers, client.ip());
+        headers::add_forwarded(request_headers, client.ip(), &config.trusted_proxies);
         sticky::strip_request(request_headers, config.sticky, &config.cookie);
         let client_upgrade = upgrade.map(|protocol| {
             tunnel::ask(request.headers_mut(), protocol);

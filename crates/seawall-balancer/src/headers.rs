@@ -8,6 +8,7 @@ use http::{
     header::{CONNECTION, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
     uri::PathAndQuery,
 };
+use seawall_net::TrustedProxies;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What a node of Seawall has in its answers while it drains, named in `Connection`.
@@ -53,8 +54,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
     draining
 }
 
-/// Tells the server whom the request came from.
-pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
+/// Tells the server whom the request came from, and how: by TLS, if a proxy says so that is trusted.
+pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: IpAddr, trusted: &TrustedProxies) {
     let mut addresses = String::new();
     for earlier in headers
         .get_all(FORWARDED_FOR)
@@ -68,8 +69,18 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: IpAddr) {
     if let Ok(value) = HeaderValue::try_from(addresses) {
         headers.insert(FORWARDED_FOR, value);
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let mut protocols = headers.get_all(FORWARDED_PROTO).iter();
+    let says_https =
+        protocols.next().is_some_and(|said| said == HTTPS) && protocols.next().is_none();
+    let protocol = if says_https && trusted.contains(client) {
+        HTTPS
+    } else {
+        "http"
+    };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(protocol));
 }
+
+const HTTPS: &str = "https";
 
 /// The protocol that a request wants to switch to, if it does. Not HTTP/2, whose requests would pass
 /// unseen.
@@ -201,9 +212,32 @@ mod tests {
     fn the_client_is_added_last() {
         let mut headers = HeaderMap::new();
         headers.insert(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
-        add_forwarded(&mut headers, "198.51.100.7".parse().unwrap());
+        let trusted = TrustedProxies::default();
+        add_forwarded(&mut headers, "198.51.100.7".parse().unwrap(), &trusted);
         assert_eq!(headers[FORWARDED_FOR], "192.0.2.1, 198.51.100.7");
         assert_eq!(headers[FORWARDED_PROTO], "http");
+    }
+
+    #[test]
+    fn tls_is_what_trusted_proxies_say() {
+        let told = |client: &str, said: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for said in said {
+                headers.append(FORWARDED_PROTO, HeaderValue::from_static(said));
+            }
+            add_forwarded(
+                &mut headers,
+                client.parse().unwrap(),
+                &TrustedProxies::default(),
+            );
+            let all = headers.get_all(FORWARDED_PROTO).iter();
+            all.map(|value| value.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told("127.0.0.1", &["https"]), ["https"]);
+        assert_eq!(told("198.51.100.7", &["https"]), ["http"]);
+        assert_eq!(told("127.0.0.1", &["https", "http"]), ["http"]);
+        assert_eq!(told("127.0.0.1", &["gopher"]), ["http"]);
     }
 
     #[test]

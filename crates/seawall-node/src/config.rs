@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use seawall_net::{Pulse, ServeLimits};
+use seawall_net::{Pulse, ServeLimits, TrustedProxies};
 use seawall_session::SessionSettings;
 use seawall_store::{BatcherSettings, Clock, SessionStore, SystemClock};
 
-use crate::{admin::AdminToken, client::TrustedProxies};
+use crate::admin::AdminToken;
 
 /// How a node is set up.
 #[derive(Debug, Clone)]

@@ -7,7 +7,6 @@
 
 mod admin;
 mod body;
-mod client;
 mod config;
 mod health;
 mod leave;
@@ -19,6 +18,5 @@ mod service;
 mod webapp;
 
 pub use admin::{ADMIN_TOKEN_MIN, AdminToken, AdminTokenError};
-pub use client::{Network, NetworkError, TrustedProxies};
 pub use config::NodeConfig;
 pub use node::{Node, NodeError};

@@ -30,6 +30,7 @@ pub(crate) fn run(settings: Settings, args: &BalanceArgs) -> Result<(), String> 
         servers,
         workers,
         pulse: pulse.clone(),
+        trusted_proxies: settings.trusted_proxies,
         ..settings.balancer
     };
     args.front.apply(&mut config);

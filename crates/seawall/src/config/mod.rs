@@ -23,7 +23,7 @@ use std::{
 
 use seawall_balancer::{AccessLog, Algorithm, BalancerConfig, CheckConfig, Timeouts};
 use seawall_net::ServeLimits;
-use seawall_node::{Network, TrustedProxies};
+use seawall_net::{Network, TrustedProxies};
 use seawall_session::{
     Consistency, CookieSettings, OnOutage, SameSite, Secure, SessionLimits, SessionSettings,
 };

@@ -43,12 +43,19 @@ impl TrustedProxies {
             let Ok(address) = address.trim().parse::<IpAddr>() else {
                 break;
             };
-            if !self.0.iter().any(|network| network.contains(client)) {
+            if !self.contains(client) {
                 break;
             }
             client = address.to_canonical();
         }
         client
+    }
+
+    /// Whether what a request from `peer` says of its way is believed.
+    #[must_use]
+    pub fn contains(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.0.iter().any(|network| network.contains(peer))
     }
 }
 
