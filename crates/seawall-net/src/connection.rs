@@ -16,6 +16,8 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use pin_project_lite::pin_project;
 
+const CLOSE: header::HeaderValue = header::HeaderValue::from_static("close");
+
 /// Why a request is not looked at.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -70,6 +72,8 @@ struct Shared {
     /// one; 0 when it takes what it gets.
     stuck_since_ms: AtomicU64,
     ambiguous: AtomicBool,
+    /// Whether the next answer is the last one.
+    ending: AtomicBool,
     /// Whether to say 408 when the socket is dropped.
     timed_out: AtomicBool,
 }
@@ -96,6 +100,7 @@ impl Connection {
             bytes_out: AtomicU64::new(0),
             stuck_since_ms: AtomicU64::new(0),
             ambiguous: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
         };
         Self {
@@ -119,10 +124,6 @@ impl Connection {
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.shared.bytes_out.load(Relaxed)
-    }
-
-    pub(crate) fn opened_at(&self) -> Instant {
-        self.shared.opened_at
     }
 
     pub(crate) fn add_bytes_in(&self, count: usize) {
@@ -177,6 +178,14 @@ impl Connection {
 
     pub(crate) fn mark_ambiguous(&self) {
         self.shared.ambiguous.store(true, Relaxed);
+    }
+
+    pub(crate) fn mark_ending(&self) {
+        self.shared.ending.store(true, Relaxed);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.shared.ending.load(Relaxed)
     }
 
     pub(crate) fn mark_timed_out(&self) {
@@ -244,10 +253,18 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match this.inner.project() {
+        let mut response = match this.inner.project() {
             AnswerProjection::Inner { inner } => ready!(inner.poll(context))?,
             AnswerProjection::Refusal { refusal } => return Poll::Ready(Ok(refuse(*refusal))),
         };
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if !switches && this.connection.as_ref().is_some_and(Connection::is_ending) {
+            // A node that leaves says more in that field, and `close` too.
+            response
+                .headers_mut()
+                .entry(header::CONNECTION)
+                .or_insert(CLOSE);
+        }
         let guard = Answering {
             connection: this.connection.take(),
         };
@@ -270,10 +287,7 @@ fn refuse<B>(refusal: Refusal) -> Response<Served<B>> {
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONNECTION,
-        header::HeaderValue::from_static("close"),
-    );
+    headers.insert(header::CONNECTION, CLOSE);
     headers.insert(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("text/plain"),

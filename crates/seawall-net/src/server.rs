@@ -30,10 +30,10 @@ use crate::shutdown::Shutdown;
 
 /// What hyper parses without allocating.
 const DEFAULT_HEADERS_MAX: usize = 100;
-/// How old a connection may be, on which nothing has come, for a request still to be expected when
-/// the server ends; and how often to look.
-const FIRST_BYTES_LIMIT: Duration = Duration::from_secs(1);
-const FIRST_BYTES_PAUSE: Duration = Duration::from_millis(10);
+/// For how long nothing may have come on a connection for a request still to be expected when the
+/// server ends; and how often to look.
+const EXPECTED_LIMIT: Duration = Duration::from_secs(1);
+const EXPECTED_PAUSE: Duration = Duration::from_millis(10);
 /// How long to wait when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -285,7 +285,8 @@ async fn drive<S, B>(
     let mut http = pin!(http);
     let mut ending = pin!(async {
         shutdown.wait().await;
-        first_bytes(&connection).await;
+        connection.mark_ending();
+        last_request(&connection).await;
     });
     let mut timer = pin!(tokio::time::sleep(tick(&limits)));
     let mut first = true;
@@ -313,11 +314,17 @@ async fn drive<S, B>(
     .await;
 }
 
-/// Waits for the first bytes of a connection that has just been made. Its client believes that it is
-/// being served, and hyper would close a connection on which nothing has come yet.
-async fn first_bytes(connection: &Connection) {
-    while connection.bytes_in() == 0 && connection.opened_at().elapsed() < FIRST_BYTES_LIMIT {
-        tokio::time::sleep(FIRST_BYTES_PAUSE).await;
+/// Waits until no other request is expected on a connection. Its client believes that it is being
+/// served, and may be sending one just now; hyper closes a connection on which no head has come in full.
+/// The answer to that request says that it is the last one.
+async fn last_request(connection: &Connection) {
+    loop {
+        let waited = connection.phase_started_at().elapsed();
+        match connection.phase() {
+            Phase::Busy => return,
+            Phase::Idle if waited >= EXPECTED_LIMIT => return,
+            Phase::Idle | Phase::Head => tokio::time::sleep(EXPECTED_PAUSE).await,
+        }
     }
 }
 

@@ -190,6 +190,31 @@ async fn shutdown_waits_for_the_request_of_a_new_connection() {
     server.stop().await;
 }
 
+/// A client that was answered just before the end, and sends its next request just after.
+#[tokio::test]
+async fn shutdown_waits_for_the_next_request_of_a_client_that_was_just_answered() {
+    let server = Server::start(ServeLimits::default());
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    client.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("abc") {
+        let mut part = [0; 1024];
+        let count = client.read(&mut part).await.unwrap();
+        answer.push_str(std::str::from_utf8(&part[..count]).unwrap());
+    }
+    assert!(!answer.contains("connection: close"), "{answer}");
+    server.shutdown.trigger();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.write_all(&request[..20]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.write_all(&request[20..]).await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_grace_time_is_bounded() {
     let limits = ServeLimits {
