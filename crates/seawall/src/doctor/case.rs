@@ -215,9 +215,10 @@ impl Case {
             Self::StoreFileMissing => Text {
                 name: "store-file-missing",
                 title: "The store's file is not there",
-                cause: "No node has started yet, or the nodes run in another folder: a relative path means \
-                        another file in each.",
-                mend: "Start a node, which makes it, or write an absolute path into store.url, in $FILE.",
+                cause: "No node has started yet; or the nodes run in another folder, as a relative path means \
+                        another file in each; or it was removed.",
+                mend: "Start a node, which makes it, or write an absolute path into store.url, in $FILE. If it \
+                       was removed, put it back, or restart all nodes, which begin with an empty one.",
             },
             Self::StoreNotShared => Text {
                 name: "store-not-shared",
