@@ -55,6 +55,14 @@ pub(crate) fn folder_of(store: &StoreUrl) -> Option<&Path> {
     Some(folder.unwrap_or(Path::new(".")))
 }
 
+/// Whether a SQLite store's disk hangs, so that no file on it can be looked at.
+pub(crate) async fn hangs(store: &StoreUrl) -> bool {
+    match folder_of(store) {
+        Some(folder) => space(folder).await == Err(DiskError::Hangs),
+        None => false,
+    }
+}
+
 /// What can still be written in a folder.
 pub(crate) async fn space(folder: &Path) -> Result<Space, DiskError> {
     let mut stat = Command::new("stat");

@@ -27,9 +27,7 @@ pub(crate) async fn open(
     url: &StoreUrl,
     options: &StoreOptions,
 ) -> Result<Arc<dyn SessionStore>, String> {
-    if let Some(folder) = disk::folder_of(url)
-        && disk::space(folder).await == Err(DiskError::Hangs)
-    {
+    if disk::hangs(url).await {
         return Err(format!("{url}: {}", DiskError::Hangs));
     }
     match url {

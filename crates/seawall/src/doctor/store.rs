@@ -8,8 +8,7 @@ use seawall_store::{Cause, StoreError, StoreUrl};
 use super::{case::Case, diagnosis::Diagnosis};
 use crate::{
     config::Settings,
-    disk::{self, DiskError},
-    store_access,
+    disk, store_access,
     store_probe::{self, ProbeError},
 };
 
@@ -28,10 +27,8 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Diagnosis> {
         // The one node's own, which nobody else sees.
         return Vec::new();
     }
-    if let Some(folder) = disk::folder_of(&settings.store)
-        && disk::space(folder).await == Err(DiskError::Hangs)
-    {
-        // Another diagnosis says so, and no file on it can be looked at.
+    if disk::hangs(&settings.store).await {
+        // Another diagnosis says so.
         return Vec::new();
     }
     if let StoreUrl::Sqlite(file) = &settings.store
