@@ -25,6 +25,8 @@ use seawall_testing::{
 };
 use tokio::time::{sleep, timeout};
 
+use crate::unanswered::{Reason, Unanswered};
+
 /// After this time the client gives up. Longer than a node makes it wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
@@ -35,6 +37,7 @@ pub(crate) struct World {
     pub(crate) browsers: Vec<Mutex<BrowserState>>,
     pub(crate) next_token: AtomicI64,
     pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) unanswered: Unanswered,
     pub(crate) is_over: AtomicBool,
 }
 
@@ -108,8 +111,12 @@ impl Visitor {
             return;
         };
         let request = self.request(node, action, cookie.as_deref());
-        let answer = timeout(ANSWER_LIMIT, request).await.ok().flatten();
-        if let Some((got, set_cookie)) = &answer
+        let answer = timeout(ANSWER_LIMIT, request).await;
+        let answer = answer.unwrap_or(Err(Reason::Late));
+        if let Err(reason) = answer {
+            self.world.unanswered.count(reason);
+        }
+        if let Ok((got, set_cookie)) = &answer
             && action != Action::Probe
         {
             self.world.browser(self.browser).keep(
@@ -134,8 +141,13 @@ impl Visitor {
             .push(event);
     }
 
-    /// What a node answers; `None` when it does not, or with an error.
-    async fn request(&self, node: usize, action: Action, cookie: Option<&str>) -> Option<Answer> {
+    /// What a node answers.
+    async fn request(
+        &self,
+        node: usize,
+        action: Action,
+        cookie: Option<&str>,
+    ) -> Result<Answer, Reason> {
         let port = self.world.ports[node];
         let path = match action {
             Action::Increment => {
@@ -150,22 +162,22 @@ impl Visitor {
         if let Some(cookie) = cookie {
             request = request.header(COOKIE, cookie);
         }
-        let response = self
-            .http
-            .request(request.body(Empty::new()).ok()?)
-            .await
-            .ok()?;
+        let request = request
+            .body(Empty::new())
+            .expect("cookies that were received can be sent");
+        let response = self.http.request(request).await?;
         if !response.status().is_success() {
-            return None;
+            return Err(Reason::Status(response.status()));
         }
         let cookie = response.headers().get(SET_COOKIE);
         let cookie = cookie.and_then(|cookie| cookie.to_str().ok().map(str::to_owned));
-        let body = response.into_body().collect().await.ok()?.to_bytes();
-        let text = std::str::from_utf8(&body).ok()?;
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|_| Reason::Broken)?.to_bytes();
+        let text = std::str::from_utf8(&body).expect("nodes answer with text");
         let got = text
             .split_once(' ')
             .map(|(token, count)| Some((token.parse().ok()?, count.parse().ok()?)));
-        Some((got.flatten(), cookie))
+        Ok((got.flatten(), cookie))
     }
 }
 

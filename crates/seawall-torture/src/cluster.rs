@@ -1,7 +1,8 @@
 //! The node processes.
 
 use std::{
-    path::PathBuf,
+    fs::File,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
 };
@@ -16,18 +17,19 @@ use seawall_testing::free_port;
 /// Nodes, each a process of its own on a port of its own.
 pub(crate) struct Cluster {
     url: String,
-    claims: PathBuf,
+    folder: PathBuf,
     ports: Vec<u16>,
     ahead: Vec<u64>,
     children: Mutex<Vec<Child>>,
 }
 
 impl Cluster {
-    /// Starts a node for each of `ahead`, which says how far its clock is ahead, in ms.
-    pub(crate) fn start(url: String, claims: PathBuf, ahead: Vec<u64>) -> Result<Self> {
+    /// Starts a node for each of `ahead`, which says how far its clock is ahead, in ms. They write
+    /// their claims and logs in `folder`.
+    pub(crate) fn start(url: String, folder: &Path, ahead: Vec<u64>) -> Result<Self> {
         let cluster = Self {
             url,
-            claims,
+            folder: folder.to_owned(),
             ports: ahead.iter().map(|_| free_port()).collect(),
             ahead,
             children: Mutex::default(),
@@ -60,15 +62,18 @@ impl Cluster {
     }
 
     fn spawn(&self, index: usize) -> Result<Child> {
+        let log = self.folder.join(format!("node{index}.log"));
+        let log = File::options().create(true).append(true).open(log)?;
         Ok(Command::new(std::env::current_exe()?)
             .arg("node")
             .args(["--name", &format!("node{index}")])
             .args(["--port", &self.ports[index].to_string()])
             .args(["--ahead", &self.ahead[index].to_string()])
             .arg("--claims")
-            .arg(&self.claims)
+            .arg(claims(&self.folder))
             .env("SEAWALL_STORE_URL", &self.url)
             .stdin(Stdio::null())
+            .stderr(log)
             .spawn()?)
     }
 
@@ -77,6 +82,11 @@ impl Cluster {
             .lock()
             .expect("nothing panics while it holds this lock")
     }
+}
+
+/// The file that the nodes write their claims to.
+pub(crate) fn claims(folder: &Path) -> PathBuf {
+    folder.join("claims")
 }
 
 impl Drop for Cluster {

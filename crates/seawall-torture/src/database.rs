@@ -1,5 +1,7 @@
 //! The store under torture.
 
+use std::{fs, io, path::Path};
+
 use clap::ValueEnum;
 use seawall_testing::{TestMariaDb, TestPostgres, TestRedis};
 use tempfile::TempDir;
@@ -59,6 +61,17 @@ impl Database {
             Self::Redis(server) => Some(server.port()),
             Self::Sqlite(_) => None,
         }
+    }
+
+    /// Keeps what the server logged in `folder`.
+    pub(crate) fn keep_log(&self, folder: &Path) -> io::Result<()> {
+        let log = match self {
+            Self::Mariadb(server) => server.log(),
+            Self::Postgres(server) => server.log(),
+            Self::Redis(server) => server.log(),
+            Self::Sqlite(_) => return Ok(()),
+        };
+        fs::write(folder.join("database.log"), log)
     }
 
     pub(crate) fn kill(&mut self) {

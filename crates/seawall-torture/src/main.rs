@@ -8,6 +8,7 @@ mod database;
 mod node;
 mod proxy;
 mod run;
+mod unanswered;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -72,6 +73,11 @@ struct RunArguments {
 }
 
 fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let runtime = tokio::runtime::Runtime::new()?;
     match Arguments::parse().command {
         Command::Node(arguments) => runtime.block_on(node::serve(arguments)),

@@ -1,12 +1,18 @@
 //! A TCP proxy between the nodes and the store, which cuts connections when it is told to.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::sleep,
 };
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -43,7 +49,16 @@ impl Proxy {
 }
 
 async fn accept(listener: TcpListener, target: SocketAddr, cut: watch::Receiver<u64>) {
-    while let Ok((client, _)) = listener.accept().await {
+    loop {
+        let client = match listener.accept().await {
+            Ok((client, _)) => client,
+            // A client that is gone already, or too many open files: the next one may be well.
+            Err(error) => {
+                tracing::warn!(%error, "the proxy cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let mut cut = cut.clone();
         cut.mark_unchanged();
         tokio::spawn(async move {

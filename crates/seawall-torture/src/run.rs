@@ -24,9 +24,10 @@ use crate::{
     IDLE_TIMEOUT, RunArguments, SKEW,
     chaos::{Faults, Targets},
     client::{Visitor, World},
-    cluster::Cluster,
+    cluster::{self, Cluster},
     database::Database,
     proxy::Proxy,
+    unanswered::Unanswered,
 };
 
 /// How many clients share a session.
@@ -42,7 +43,6 @@ const TOLERANCE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(arguments: RunArguments) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let claims = folder.path().join("claims");
     let database = Database::start(arguments.store)?;
     let proxy = match database.port() {
         Some(port) => Some(Proxy::start(port).await?),
@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<()> {
         .map(|_| random.random_range(0..=skew))
         .collect();
     let url = database.url(proxy.as_ref());
-    let cluster = Arc::new(Cluster::start(url, claims.clone(), ahead)?);
+    let cluster = Arc::new(Cluster::start(url, folder.path(), ahead)?);
     wait_for(cluster.ports()).await?;
     let world = Arc::new(new_world(&arguments, cluster.ports()));
     let mut clients = JoinSet::new();
@@ -80,12 +80,23 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<()> {
             .act(0, Action::Read)
             .await;
     }
+    targets.database.keep_log(folder.path())?;
     drop(targets);
     let history = History {
         events: std::mem::take(&mut *world.events.lock().expect("no client panics")),
-        claims: read_claims(&claims, world.start)?,
+        claims: read_claims(&cluster::claims(folder.path()), world.start)?,
     };
-    report(&history, &faults)
+    say(&report(&history, &faults, &world.unanswered));
+    match verdict(&history, &world.unanswered) {
+        Ok(()) => {
+            say("promises broken      0");
+            Ok(())
+        }
+        Err(error) => {
+            let kept = folder.keep();
+            Err(error.context(format!("the logs are in {}", kept.display())))
+        }
+    }
 }
 
 fn new_world(arguments: &RunArguments, ports: &[u16]) -> World {
@@ -96,6 +107,7 @@ fn new_world(arguments: &RunArguments, ports: &[u16]) -> World {
         browsers: (0..browsers).map(|_| Default::default()).collect(),
         next_token: AtomicI64::new(1),
         events: Default::default(),
+        unanswered: Default::default(),
         is_over: Default::default(),
     }
 }
@@ -132,7 +144,7 @@ fn read_claims(file: &Path, start: Instant) -> Result<Vec<Claim>> {
     claims.collect()
 }
 
-fn report(history: &History, faults: &Faults) -> Result<()> {
+fn report(history: &History, faults: &Faults, unanswered: &Unanswered) -> String {
     let events = &history.events;
     let answered = events
         .iter()
@@ -141,7 +153,10 @@ fn report(history: &History, faults: &Faults) -> Result<()> {
     let longest = longest.unwrap_or_default();
     let summary = [
         format!("requests             {}", events.len()),
-        format!("without an answer    {}", history.unanswered()),
+        format!(
+            "without an answer    {} ({unanswered})",
+            history.unanswered()
+        ),
         format!("longest wait         {longest:.1?}"),
         format!("sessions expired     {}", history.claims.len()),
         format!("nodes killed         {}", faults.nodes_killed),
@@ -149,15 +164,19 @@ fn report(history: &History, faults: &Faults) -> Result<()> {
         format!("database killed      {}", faults.database_killed),
         format!("connections cut      {}", faults.connections_cut),
     ];
-    say(&summary.join("\n"));
-    let verdict = history.check(IDLE_TIMEOUT, SKEW + TOLERANCE);
-    if let Err(broken) = verdict {
+    summary.join("\n")
+}
+
+fn verdict(history: &History, unanswered: &Unanswered) -> Result<()> {
+    if let Err(broken) = history.check(IDLE_TIMEOUT, SKEW + TOLERANCE) {
         bail!("a promise was broken\n{broken}");
     }
-    if history.unanswered() * 2 > events.len() {
+    if unanswered.unexplained() > 0 {
+        bail!("nodes answered with status 500");
+    }
+    if history.unanswered() * 2 > history.events.len() {
         bail!("most requests had no answer");
     }
-    say("promises broken      0");
     Ok(())
 }
 

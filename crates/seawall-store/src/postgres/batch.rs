@@ -1,5 +1,7 @@
 //! A batch of commits as the arrays that the statements take.
 
+use std::collections::HashMap;
+
 use tokio_postgres::types::ToSql;
 
 use crate::{
@@ -39,6 +41,19 @@ impl<'a> Keys<'a> {
             context: self.contexts[position].into(),
             virtual_host: self.hosts[position].into(),
         }
+    }
+
+    /// Where these keys stand; the first place of a key that is there twice.
+    pub(super) fn positions(&self, keys: &[SessionKey]) -> Vec<usize> {
+        let columns = self.ids.iter().zip(&self.contexts).zip(&self.hosts);
+        let places = columns.enumerate().rev();
+        let places: HashMap<_, _> = places
+            .map(|(position, ((&id, &context), &host))| ((id, context, host), position))
+            .collect();
+        keys.iter()
+            .filter_map(|key| places.get(&(&*key.id, &*key.context, &*key.virtual_host)))
+            .copied()
+            .collect()
     }
 
     fn push(&mut self, key: &'a SessionKey) {

@@ -22,10 +22,10 @@ use crate::{
     url::ServerUrl,
 };
 
-/// Pins the plan to nested loops over the primary key, whatever the statistics say, and plans each
-/// statement once; leaves out notices, such as that a table is there already. The plan's options must
+/// With the form of the statements (`sql.rs`), pins the plan to lookups in an index, whatever the
+/// statistics say, and plans each statement once; leaves out notices, such as that a table is there already. The plan's options must
 /// be set before anything is prepared: a cached plan ignores them.
-const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
+pub(super) const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
     -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
     -c client_min_messages=warning";
 
@@ -157,7 +157,7 @@ impl Connector for PostgresConnector {
         // Once is enough: a server that is back, or a standby that took its place, has the same
         // tables, and service is to be back soon.
         if !self.has_checked.load(Relaxed) {
-            schema::check_plans(&client).await?;
+            schema::check_indexes(&client).await?;
             self.has_checked.store(true, Relaxed);
         }
         let statements = Statements::prepare(&client).await?;

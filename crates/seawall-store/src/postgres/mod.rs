@@ -4,8 +4,8 @@
 //! and two for commits (the second for large batches), so that reads overlap the wait for the log to
 //! be written, and one for maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
 //! in a batch is one statement over `unnest`ed arrays and a transaction of its own; all of them leave
-//! in one flight. Rows come sorted by key, and the plan is pinned to a nested loop over the primary
-//! key, which keeps that order: so batches of several nodes do not deadlock. A statement that the
+//! in one flight. Rows come sorted by key, and are looked up in the primary key in that order (`sql.rs`):
+//! so batches of several nodes do not deadlock. A statement that the
 //! database undid all the same is sent again by itself: the others of the batch have taken effect.
 
 mod batch;
@@ -16,6 +16,8 @@ mod row;
 mod schema;
 mod sql;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::sync::Arc;
@@ -257,7 +259,9 @@ async fn create(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
     let done = session
         .query(&session.statements.create, &creates.insert_parameters())
         .await?;
-    Ok(creates.outcomes(&positions(&done)?, |_| CommitOutcome::Exists))
+    let made: Vec<_> = done.iter().map(row::key).collect::<Result<_, _>>()?;
+    let made = creates.keys.positions(&made);
+    Ok(creates.outcomes(&made, |_| CommitOutcome::Exists))
 }
 
 async fn update(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure> {

@@ -63,7 +63,7 @@ pub(super) fn summary(row: &Row) -> Result<SessionSummary, Failure> {
     })
 }
 
-fn key(row: &Row) -> Result<SessionKey, Failure> {
+pub(super) fn key(row: &Row) -> Result<SessionKey, Failure> {
     Ok(SessionKey {
         id: text(row, "sessionid")?,
         context: text(row, "contextpath")?,

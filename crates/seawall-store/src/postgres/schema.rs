@@ -1,9 +1,8 @@
 //! The table, and how it comes into being.
 
-use futures_util::future;
-use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
+use tokio_postgres::{Client, GenericClient, Row};
 
-use super::{error::Failure, sql};
+use super::error::Failure;
 
 /// Taken while the tables are made, so that nodes that start together do not race.
 const ADVISORY_LOCK: i64 = 0x5ea_3a11;
@@ -90,92 +89,72 @@ async fn current_version(client: &impl GenericClient) -> Result<i32, Failure> {
     Ok(if has_sessions { version } else { 0 })
 }
 
-/// A statement, the types of its parameters, and the index that it must go by.
-type Planned = (&'static str, &'static str, &'static str);
+/// An index of the table: its columns, whether a row's values are unique, and which rows are in it.
+struct Index {
+    columns: Vec<String>,
+    is_unique: bool,
+    condition: Option<String>,
+}
 
-const KEY: &str = "jettysessions_pkey";
-const BUCKET: &str = "jettysessions_expirybucket";
+impl Index {
+    /// Whether it finds the row of a key.
+    fn finds_keys(&self) -> bool {
+        let mut columns: Vec<_> = self.columns.iter().map(String::as_str).collect();
+        columns.sort_unstable();
+        self.is_unique
+            && self.condition.is_none()
+            && self
+                .columns
+                .first()
+                .is_some_and(|first| first == "sessionid")
+            && columns == ["contextpath", "sessionid", "virtualhost"]
+    }
 
-const PLANNED: [Planned; 15] = [
-    (sql::READ, "text[],text[],text[],int8[]", KEY),
-    (sql::READ_ONE, "text,text,text,int8", KEY),
-    (
-        sql::UPDATE,
-        "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[]",
-        KEY,
-    ),
-    (
-        sql::UPDATE_ONE,
-        "text,text,text,int8,int8,int8,int8,int8,int8,text,text,bytea",
-        KEY,
-    ),
-    (
-        sql::UPDATE_UNIFORM,
-        "text[],text,text,int8[],int8[],int8[],int8[],int8[],int8[],text,text[],bytea[]",
-        KEY,
-    ),
-    (
-        sql::RENAME,
-        "text[],text[],text[],int8[],int8[],int8[],int8[],int8[],int8[],text[],text[],bytea[],\
-         text,text",
-        KEY,
-    ),
-    (sql::TOUCH, "text[],text[],text[],int8[]", KEY),
-    (sql::DELETE, "text[],text[],text[]", KEY),
-    (
-        sql::DELETE_MOVED,
-        "text[],text[],text[]",
-        "jettysessions_origin",
-    ),
-    (sql::CLAIM, "int8,int8", BUCKET),
-    (sql::CLAIM_FOREIGN, "int8,int8", BUCKET),
-    (sql::REBUCKET, "int8,int8", BUCKET),
-    (sql::LIST, "text,int8", "jettysessions_principal"),
-    (sql::LOCATE, "text[],text[],text[],int8", KEY),
-    (
-        sql::LOCATE_MOVED,
-        "text[],text[],text[],int8",
-        "jettysessions_origin",
-    ),
-];
+    /// Whether it finds the rows with a value in `column`.
+    fn finds(&self, column: &str) -> bool {
+        let is_set = format!("({column} IS NOT NULL)");
+        let condition = self.condition.as_deref();
+        self.columns.first().is_some_and(|first| first == column)
+            && condition.is_none_or(|condition| condition == is_set)
+    }
+}
 
-/// Refuses plans that would read the whole table, or lock rows in another order than that of the
-/// batch. All are asked for in one flight.
-pub(super) async fn check_plans(client: &Client) -> Result<(), Failure> {
-    let asked = PLANNED.map(|(statement, types, _)| plan(client, statement, types));
-    let plans = future::try_join_all(asked).await?;
-    for ((_, _, index), plan) in PLANNED.iter().zip(plans) {
-        let is_bad = ["Seq Scan on jettysessions", "Hash Join", "Merge Join"]
-            .iter()
-            .any(|bad| plan.contains(bad));
-        // A table that Jetty made may have a primary key of another name.
-        let is_indexed = *index == KEY || plan.contains(index);
-        if is_bad || !is_indexed {
-            return Err(Failure::Schema(format!(
-                "the database would not work on table jettysessions by its index {index}; check \
-                 that its primary key and its indexes exist. Its plan:\n{plan}"
-            )));
+/// Refuses a table without the indexes that the statements go by: without them each would read all
+/// of it.
+pub(super) async fn check_indexes(client: &Client) -> Result<(), Failure> {
+    let indexes = indexes(client).await?;
+    let missing = |what: &str, mend: &str| {
+        Failure::Schema(format!("table jettysessions has no {what}: {mend}"))
+    };
+    if !indexes.iter().any(Index::finds_keys) {
+        return Err(missing(
+            "primary key that Seawall can use",
+            "ALTER TABLE jettysessions ADD PRIMARY KEY (sessionid, contextpath, virtualhost)",
+        ));
+    }
+    for column in ["expirybucket", "principal", "origin"] {
+        if !indexes.iter().any(|index| index.finds(column)) {
+            return Err(missing(
+                &format!("index on {column}"),
+                &format!("CREATE INDEX jettysessions_{column} ON jettysessions ({column})"),
+            ));
         }
     }
     Ok(())
 }
 
-async fn plan(client: &Client, statement: &str, types: &str) -> Result<String, Failure> {
-    let parameters = types.matches(',').count() + 1;
-    let nulls = vec!["NULL"; parameters].join(",");
-    let explained = client
-        .simple_query(&format!(
-            "PREPARE seawall_plan({types}) AS {statement};
-             EXPLAIN EXECUTE seawall_plan({nulls});
-             DEALLOCATE seawall_plan"
-        ))
-        .await?;
-    let lines: Vec<_> = explained
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
+async fn indexes(client: &Client) -> Result<Vec<Index>, Failure> {
+    let find = "SELECT ARRAY(SELECT pg_get_indexdef(indexrelid, place, true) \
+                FROM generate_series(1, indnkeyatts::int) AS place ORDER BY place), \
+                indisunique, pg_get_expr(indpred, indrelid) \
+                FROM pg_index WHERE indrelid = 'jettysessions'::regclass AND indisvalid";
+    let rows = client.query(find, &[]).await?;
+    let index = |row: &Row| {
+        Ok(Index {
+            columns: row.try_get(0)?,
+            is_unique: row.try_get(1)?,
+            condition: row.try_get(2)?,
         })
-        .collect();
-    Ok(lines.join("\n"))
+    };
+    rows.iter().map(index).collect()
 }

@@ -1,5 +1,13 @@
 //! The statements. Every array parameter is cast, and `unnest`ed with its position, so that
 //! outcomes find their way back.
+//!
+//! They leave the planner no choice: each row of a batch is looked up in an index, in the order of the
+//! batch. A plan is made when a connection uses a statement first, from statistics that may say that the
+//! table is empty, and stays until they are gathered anew; one that reads the whole table looks cheap
+//! then. So nothing is
+//! asked that lets an index be read from end to end: an id is a range of one, since an equality is an
+//! order to merge by as well, and what only checks a row that was found is wrapped in `IS TRUE`, which
+//! no index can serve. `tests.rs` sees to it.
 
 /// The stored expiry of row `u` at the access that then counts: idle timeout and slack after it,
 /// the deadline at the latest, and NULL for never.
@@ -36,9 +44,27 @@ macro_rules! unnest_keys {
     };
 }
 
+macro_rules! same_id {
+    () => {
+        "s.sessionid >= u.id AND s.sessionid <= u.id"
+    };
+}
+
 macro_rules! same_key {
     () => {
-        "s.sessionid = u.id AND s.contextpath = u.context AND s.virtualhost = u.host"
+        concat!(
+            same_id!(),
+            " AND s.contextpath = u.context AND s.virtualhost = u.host"
+        )
+    };
+}
+
+/// The row of a session that has moved to another id; the first array holds origins. Asking for all of
+/// them at once bounds what is read of their index, whichever side of the join comes first.
+macro_rules! same_origin {
+    () => {
+        "s.origin = ANY($1::text[]) AND s.origin = u.id AND (s.contextpath = u.context) IS TRUE \
+         AND (s.virtualhost = u.host) IS TRUE"
     };
 }
 
@@ -92,28 +118,26 @@ pub(super) const READ_ONE: &str = read!(
      1::int8 AS position) AS u"
 );
 
+/// The version is asked for because it is not in the primary key, which would be enough otherwise, and
+/// might be read as a whole.
 pub(super) const EXISTS: &str = concat!(
-    "SELECT u.position FROM ",
+    "SELECT u.position, s.lastsavedtime FROM ",
     unnest_keys!(),
     " JOIN jettysessions s ON ",
     same_key!()
 );
 
 pub(super) const CREATE: &str = concat!(
-    "WITH u AS MATERIALIZED (SELECT * FROM ",
-    unnest_rows!(),
-    "), made AS (INSERT INTO jettysessions (sessionid, contextpath, virtualhost, lastnode, \
+    "INSERT INTO jettysessions (sessionid, contextpath, virtualhost, lastnode, \
      accesstime, lastaccesstime, createtime, cookietime, lastsavedtime, expirytime, maxinterval, \
      map, principal, deadline, expirybucket) SELECT u.id, u.context, u.host, u.node, u.access, \
      u.access, u.expected, u.expected, u.version, COALESCE(",
     expiry!("u.access"),
     ", 0), u.idle, u.map, u.principal, u.deadline, ",
     bucket!(expiry!("u.access")),
-    " FROM u ORDER BY u.position ON CONFLICT DO NOTHING \
-     RETURNING sessionid, contextpath, virtualhost) \
-     SELECT min(u.position) AS position FROM u JOIN made s ON ",
-    same_key!(),
-    " GROUP BY s.sessionid, s.contextpath, s.virtualhost"
+    " FROM ",
+    unnest_rows!(),
+    " ORDER BY u.position ON CONFLICT DO NOTHING RETURNING sessionid, contextpath, virtualhost"
 );
 
 pub(super) const UPDATE: &str = concat!(
@@ -135,7 +159,9 @@ pub(super) const UPDATE_UNIFORM: &str = concat!(
     " FROM unnest($1::text[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], \
      $9::int8[], $11::text[], $12::bytea[]) WITH ORDINALITY \
      AS u(id, expected, version, access, idle, slack, deadline, principal, map, position) \
-     WHERE s.sessionid = u.id AND s.contextpath = $2::text AND s.virtualhost = $3::text \
+     WHERE ",
+    same_id!(),
+    " AND (s.contextpath = $2::text) IS TRUE AND (s.virtualhost = $3::text) IS TRUE \
      AND s.lastsavedtime = u.expected RETURNING u.position"
 );
 
@@ -195,8 +221,9 @@ pub(super) const DELETE: &str = concat!(
 pub(super) const DELETE_MOVED: &str = concat!(
     "DELETE FROM jettysessions AS s USING ",
     unnest_keys!(),
-    " WHERE s.origin = u.id AND s.contextpath = u.context AND s.virtualhost = u.host \
-     RETURNING u.position"
+    " WHERE ",
+    same_origin!(),
+    " RETURNING u.position"
 );
 
 macro_rules! claim {
@@ -255,7 +282,6 @@ macro_rules! locate {
 pub(super) const LOCATE: &str = locate!(same_key!());
 
 /// Where sessions are that have moved to other ids; the first array holds their origins.
-pub(super) const LOCATE_MOVED: &str =
-    locate!("s.origin = u.id AND s.contextpath = u.context AND s.virtualhost = u.host");
+pub(super) const LOCATE_MOVED: &str = locate!(same_origin!());
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM jettysessions";

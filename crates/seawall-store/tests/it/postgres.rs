@@ -192,7 +192,6 @@ async fn a_commit_that_the_database_refuses_harms_no_other() {
     assert!(matches!(bad, Err(StoreError::Rejected { .. })), "{bad:?}");
 }
 
-/// The plans are also checked when a node connects, on whatever table there is then.
 #[tokio::test]
 async fn a_sweep_goes_by_its_index() {
     let server = TestPostgres::start();
@@ -236,10 +235,13 @@ async fn a_missing_index_is_noticed_before_it_costs_anything() {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains(&format!("index jettysessions_{index}")),
+            error.contains(&format!("CREATE INDEX jettysessions_{index} ")),
             "{error}"
         );
         server.query(&definition);
         assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
     }
+    server.query("ALTER TABLE jettysessions DROP CONSTRAINT jettysessions_pkey");
+    let error = open(&server.url()).await.count().await.unwrap_err();
+    assert!(error.to_string().contains("ADD PRIMARY KEY"), "{error}");
 }
