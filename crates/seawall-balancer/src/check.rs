@@ -28,6 +28,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 pub(crate) struct CheckResult {
     passed: bool,
     draining: bool,
+    store_away: bool,
     code: Option<u16>,
     detail: String,
 }
@@ -74,6 +75,7 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
     // A server that cannot be reached has not said that it is ready again.
     if result.code.is_some() {
         server.set_draining(result.draining);
+        server.set_store_away(result.store_away);
     }
     let Some(status) = health.observe(result.passed) else {
         return;
@@ -101,6 +103,7 @@ impl CheckResult {
         Self {
             passed: false,
             draining: false,
+            store_away: false,
             code: None,
             detail,
         }
@@ -108,16 +111,17 @@ impl CheckResult {
 }
 
 /// What an answer says. A node of Seawall says which part is sick: when it is the store, all nodes
-/// are as sick as this one, and taking them out would take the site away.
+/// are mostly as sick as this one, and taking them out would take the site away.
 fn judge(status: StatusCode, body: &[u8], expected: &[u16]) -> CheckResult {
     let report: Value = serde_json::from_slice(body).unwrap_or_default();
     let draining = report["draining"] == true;
-    let store_is_sick = report["store"] == "down";
-    let passed = expected.contains(&status.as_u16()) || draining || store_is_sick;
+    let store_away = report["store"] == "down";
+    let passed = expected.contains(&status.as_u16()) || draining || store_away;
     let detail = format!("it answers {status}");
     CheckResult {
         passed,
         draining,
+        store_away,
         code: Some(status.as_u16()),
         detail,
     }

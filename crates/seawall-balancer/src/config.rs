@@ -125,6 +125,13 @@ pub struct CheckConfig {
     pub fall: u32,
 }
 
+impl CheckConfig {
+    /// As long as the checks need to find out that a server that was well is not.
+    pub(crate) fn sure(&self) -> Duration {
+        self.interval.saturating_mul(self.fall)
+    }
+}
+
 impl Default for CheckConfig {
     fn default() -> Self {
         Self {

@@ -221,22 +221,17 @@ impl Worker {
     }
 
     fn pick(&self, wanted: Option<usize>, tried: &[bool]) -> Option<usize> {
+        let (servers, sure) = (&self.shared.servers, self.shared.config.check.sure());
         let candidate = |(server, tried): (&Arc<Server>, &bool)| Candidate {
             weight: server.config.weight,
             in_flight: server.in_flight.load(Relaxed),
             tier: if *tried {
                 Tier::Tried
             } else {
-                Tier::of(server.status(), server.is_suspect(), server.is_draining())
+                server.tier(server.has_worse_store(servers, sure))
             },
         };
-        let candidates: Vec<_> = self
-            .shared
-            .servers
-            .iter()
-            .zip(tried)
-            .map(candidate)
-            .collect();
+        let candidates: Vec<_> = servers.iter().zip(tried).map(candidate).collect();
         self.picker
             .borrow_mut()
             .pick(&candidates, wanted, self.shared.config.algorithm)

@@ -1,6 +1,6 @@
 //! Which server gets a request. Pure: what is known of the servers goes in, an index comes out.
 
-use crate::{config::Algorithm, health::Status};
+use crate::config::Algorithm;
 
 /// What a choice is made from.
 #[derive(Debug, Clone, Copy)]
@@ -16,24 +16,14 @@ pub(crate) enum Tier {
     Good,
     /// Up, and about to leave.
     Draining,
+    /// Up, but its session store does not answer.
+    StoreAway,
     /// Up, but it has just refused or hung.
     Suspect,
     Unknown,
     Down,
     /// This request has been there.
     Tried,
-}
-
-impl Tier {
-    pub(crate) fn of(status: Status, suspect: bool, draining: bool) -> Self {
-        match status {
-            Status::Down => Self::Down,
-            Status::Unknown => Self::Unknown,
-            Status::Up if suspect => Self::Suspect,
-            Status::Up if draining => Self::Draining,
-            Status::Up => Self::Good,
-        }
-    }
 }
 
 /// One worker's memory of whose turn it is.
@@ -141,6 +131,7 @@ mod tests {
         assert_eq!(turns(&servers, None, 3), [0, 0, 0], "and takes no new ones");
         for tier in [
             Tier::Draining,
+            Tier::StoreAway,
             Tier::Suspect,
             Tier::Unknown,
             Tier::Down,
@@ -162,6 +153,7 @@ mod tests {
             Tier::Down,
             Tier::Unknown,
             Tier::Suspect,
+            Tier::StoreAway,
             Tier::Draining,
             Tier::Good,
         ];

@@ -1,16 +1,19 @@
 //! A server as all workers see it: its state and its counters, all atomics.
 
 use std::{
-    sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-use crate::{config::ServerConfig, health::Status, latency::Latency};
+use crate::{config::ServerConfig, health::Status, latency::Latency, pick::Tier};
 
 /// A server.
 #[derive(Debug)]
@@ -21,10 +24,14 @@ pub(crate) struct Server {
     suspect: AtomicBool,
     /// It asked for no new requests.
     draining: AtomicBool,
+    /// It says that its session store does not answer.
+    store_away: AtomicBool,
     started: Instant,
-    /// When it last answered anything, and when its status last changed, in ms after `started`.
+    /// When it last answered anything, and when its status, and what it says of its store, last
+    /// changed, in ms after `started`.
     answered_ms: AtomicU64,
     changed_ms: AtomicU64,
+    store_changed_ms: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
     /// Wakes the checker.
     pub(crate) check_now: Notify,
@@ -64,9 +71,11 @@ impl Server {
             status: AtomicU8::new(Status::Unknown as u8),
             suspect: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            store_away: AtomicBool::new(false),
             started: Instant::now(),
             answered_ms: AtomicU64::new(0),
             changed_ms: AtomicU64::new(0),
+            store_changed_ms: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             check_now: Notify::new(),
             counters: Counters::default(),
@@ -93,6 +102,18 @@ impl Server {
         self.suspect.load(SeqCst)
     }
 
+    /// How willingly it is used.
+    pub(crate) fn tier(&self, has_worse_store: bool) -> Tier {
+        match self.status() {
+            Status::Down => Tier::Down,
+            Status::Unknown => Tier::Unknown,
+            Status::Up if self.is_suspect() => Tier::Suspect,
+            Status::Up if has_worse_store => Tier::StoreAway,
+            Status::Up if self.is_draining() => Tier::Draining,
+            Status::Up => Tier::Good,
+        }
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(SeqCst)
     }
@@ -101,6 +122,30 @@ impl Server {
         if self.draining.swap(draining, SeqCst) != draining {
             tracing::info!(server = %self.config.name, draining, "drain");
         }
+    }
+
+    /// Takes note of what the server says of its session store; one that says nothing has no trouble.
+    pub(crate) fn set_store_away(&self, away: bool) {
+        if self.store_away.swap(away, SeqCst) != away {
+            self.store_changed_ms.store(self.clock_ms(), Relaxed);
+        }
+    }
+
+    /// Whether its session store has been away, and that of another server has answered, for as long
+    /// as it takes to be `sure`. A store that is away for all, or back, is found out by one server
+    /// after the other, and that is no reason to move clients.
+    pub(crate) fn has_worse_store(&self, others: &[Arc<Self>], sure: Duration) -> bool {
+        self.store_away.load(Relaxed)
+            && self.store_unchanged_for() > sure
+            && others.iter().any(|other| {
+                other.status() == Status::Up
+                    && !other.store_away.load(Relaxed)
+                    && other.store_unchanged_for() > sure
+            })
+    }
+
+    fn store_unchanged_for(&self) -> Duration {
+        self.since(&self.store_changed_ms)
     }
 
     /// Takes note of an answer in which the server said that it drains, without waiting for the next
@@ -145,9 +190,10 @@ impl Server {
 
     /// How long the status has been what it is.
     pub(crate) fn unchanged_for(&self) -> Duration {
-        Duration::from_millis(
-            self.clock_ms()
-                .saturating_sub(self.changed_ms.load(Relaxed)),
-        )
+        self.since(&self.changed_ms)
+    }
+
+    fn since(&self, time: &AtomicU64) -> Duration {
+        Duration::from_millis(self.clock_ms().saturating_sub(time.load(Relaxed)))
     }
 }

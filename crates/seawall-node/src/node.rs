@@ -130,7 +130,7 @@ impl Node {
             let (limits, end) = (limits.clone(), end.clone());
             let all_served = all_served.clone();
             async move {
-                let _background = (index == 0).then(|| start(&config, address, &end, &shared));
+                let background = (index == 0).then(|| start(&config, address, &end, &shared));
                 let server = shared.wait().await.clone();
                 if let Some(pulse) = &config.pulse {
                     tokio::task::spawn_local(pulse.clone().beat(index));
@@ -144,7 +144,11 @@ impl Node {
                         tracing::error!(%error, "the listener failed");
                     }
                 };
-                tokio::join!(listen(tcp), listen(unix));
+                tokio::select! {
+                    _ = async { tokio::join!(listen(tcp), listen(unix)) } => {}
+                    // Whoever started this process starts another one.
+                    () = failed(background.as_ref()) => panic!("the way to the store has failed"),
+                }
                 // The first worker's runtime has what all need to finish their last requests. One that
                 // panicked never comes.
                 let others = tokio::time::timeout(limits.grace * 2, all_served.wait());
@@ -157,13 +161,27 @@ impl Node {
     }
 }
 
+/// What runs beside the requests, as long as this is kept.
+struct Background {
+    batcher: Batcher,
+    _sweeper: Arc<Sweeper>,
+}
+
+/// Completes when what runs in the background has failed; the first worker looks after it.
+async fn failed(background: Option<&Background>) {
+    match background {
+        Some(background) => background.batcher.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Makes what all workers share, and starts what runs beside the requests.
 fn start(
     config: &Arc<NodeConfig>,
     address: SocketAddr,
     end: &leave::End,
     shared: &SetOnce<Arc<Server>>,
-) -> Arc<Sweeper> {
+) -> Background {
     let batcher = Batcher::spawn(config.store.clone(), &config.batcher);
     let health = Arc::new(Health::new(
         config.sessions.node.clone(),
@@ -189,7 +207,7 @@ fn start(
     let set = shared.set(server.clone());
     debug_assert!(set.is_ok(), "only the first worker starts the node");
     tokio::spawn(leave::leave(end.clone(), health.clone(), config.linger));
-    tokio::spawn(health::watch_store(health, batcher));
+    tokio::spawn(health::watch_store(health, batcher.clone()));
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(DEPLOY_INTERVAL).await;
@@ -198,7 +216,10 @@ fn start(
             }
         }
     });
-    sweeper
+    Background {
+        batcher,
+        _sweeper: sweeper,
+    }
 }
 
 /// The catalog as the requests see it.

@@ -17,6 +17,9 @@ use crate::{
 const POST: &str =
     "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=1";
 
+const STORE_AWAY: &str =
+    "HTTP/1.1 503 No\r\nContent-Length: 33\r\n\r\n{\"store\":\"down\",\"draining\":false}";
+
 fn two(first: Behaviour) -> (Upstream, Upstream, Running) {
     let one = Upstream::start("one", first);
     let two = Upstream::start("two", Behaviour::Echoes);
@@ -114,9 +117,7 @@ fn a_server_gets_no_traffic_before_its_first_good_check() {
 #[test]
 fn a_sick_store_takes_no_server_out_and_a_drain_moves_clients() {
     let (one, _two, balancer) = two(Behaviour::Echoes);
-    one.answer_checks(
-        "HTTP/1.1 503 No\r\nContent-Length: 33\r\n\r\n{\"store\":\"down\",\"draining\":false}",
-    );
+    one.answer_checks(STORE_AWAY);
     for _ in 0..20 {
         assert!(balancer.get("JSESSIONID=x.node1").1.starts_with("one\n"));
     }
@@ -125,6 +126,27 @@ fn a_sick_store_takes_no_server_out_and_a_drain_moves_clients() {
     );
     balancer.until_state("DRAIN", 1);
     assert!(balancer.get("JSESSIONID=x.node1").1.starts_with("two\n"));
+}
+
+/// It is the way to the store that is cut then, and who stays there gets nothing.
+#[test]
+fn clients_of_a_server_that_alone_has_no_store_move_to_another_one() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    let balancer = Running::unchecked(&[&one, &two], StickyMode::Route, |config| {
+        config.check.interval = Duration::from_millis(100);
+    });
+    balancer.until_state("UP", 2);
+    let who = || balancer.get("JSESSIONID=x.node1").1;
+    one.answer_checks(STORE_AWAY);
+    let deadline = Instant::now() + LIMIT;
+    while !who().starts_with("two\n") {
+        assert!(Instant::now() < deadline, "never moved");
+    }
+    two.answer_checks(STORE_AWAY);
+    while !who().starts_with("one\n") {
+        assert!(Instant::now() < deadline, "nobody is better");
+    }
 }
 
 #[test]

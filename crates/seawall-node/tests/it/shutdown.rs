@@ -4,6 +4,12 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
+    sync::Arc,
+};
+
+use seawall_store::{
+    BoxFuture, Commit, CommitOutcome, Expired, Lookup, Read as StoreRead, ReadOutcome, SessionKey,
+    SessionStore, SessionSummary, StoreError, Timestamp, memory::MemoryStore,
 };
 
 use crate::support::{TestNode, status};
@@ -93,4 +99,64 @@ fn a_node_serves_on_its_unix_socket_and_takes_it_away_at_the_end() {
     }
     assert!(node.end());
     assert!(!path.exists());
+}
+
+/// A store with a bug.
+#[derive(Debug, Default)]
+struct Panicking(MemoryStore);
+
+impl SessionStore for Panicking {
+    fn description(&self) -> &str {
+        "panicking"
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a [StoreRead],
+    ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
+        Box::pin(async { panic!("on purpose") })
+    }
+
+    fn commit<'a>(
+        &'a self,
+        commits: &'a [Commit],
+    ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
+        self.0.commit(commits)
+    }
+
+    fn claim_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
+        self.0.claim_expired(now, limit)
+    }
+
+    fn locate<'a>(
+        &'a self,
+        lookups: &'a [Lookup],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
+        self.0.locate(lookups, now)
+    }
+
+    fn list_by_principal<'a>(
+        &'a self,
+        principal: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        self.0.list_by_principal(principal, now)
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.0.count()
+    }
+}
+
+/// Else the process would live on and serve nobody, and nothing would start another one.
+#[test]
+fn a_node_that_lost_the_way_to_its_store_ends() {
+    let node = TestNode::start_with(&[], |config| config.store = Arc::new(Panicking::default()));
+    let error = node.ended().unwrap_err().to_string();
+    assert!(error.contains("panicked"), "{error}");
 }

@@ -114,6 +114,11 @@ impl TestNode {
         }
     }
 
+    /// Waits until the node ends by itself.
+    pub(crate) fn ended(mut self) -> Result<(), NodeError> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
     /// Asks the node to end, and says whether it ended well.
     pub(crate) fn end(mut self) -> bool {
         self.shutdown.trigger();

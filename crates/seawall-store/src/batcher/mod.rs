@@ -150,6 +150,15 @@ impl Batcher {
         self.availability.is_away_for(LaneKind::Reads)
     }
 
+    /// Completes when one of the lanes has panicked: nothing is read, or nothing committed, any more,
+    /// and the process is best ended.
+    pub async fn failed(&self) {
+        tokio::select! {
+            () = self.reads.closed() => {}
+            () = self.commits.closed() => {}
+        }
+    }
+
     /// How long a request waits for a store that is away.
     #[must_use]
     pub fn patience(&self) -> Duration {

@@ -38,6 +38,8 @@ enum Fault {
     AnswerLost,
     /// The commit takes effect, its answer is lost, and another node writes afterwards.
     AnswerLostThenOverwritten,
+    /// A bug.
+    Panic,
     /// The commit never reaches the store.
     RequestLost,
 }
@@ -128,6 +130,7 @@ impl SessionStore for Faulty {
                 cause: Cause::Other,
             };
             match fault {
+                Some(Fault::Panic) => panic!("on purpose"),
                 Some(Fault::RequestLost) => return Err(lost),
                 Some(Fault::AnswerLost) => {
                     self.inner.commit(commits).await?;
@@ -439,4 +442,15 @@ async fn a_full_queue_says_what_to_do() {
     }
     assert_eq!(batcher.statistics().commits.timed_out, 10);
     assert_eq!(batcher.statistics().commits.waiting, 0);
+}
+
+#[tokio::test]
+async fn a_lane_that_panicked_is_told_of() {
+    let store = Faulty::new(usize::MAX >> 4, &[Fault::Panic]);
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    let is_well = timeout(Duration::from_millis(50), batcher.failed()).await;
+    assert!(is_well.is_err(), "nothing has happened yet");
+    let error = batcher.commit(create("unlucky")).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    batcher.failed().await;
 }
