@@ -14,7 +14,7 @@ use crate::{
     cli::{ConfigArgs, fail, say},
     config::{Settings, parse_duration},
     node,
-    output::plain,
+    output::{complain, plain},
     store_access,
 };
 
@@ -102,6 +102,11 @@ async fn carry_out(
             let sessions = list(store, principal).await?;
             let devices = notes::devices(store, &sessions).await;
             let devices = devices.map_err(|error| error.to_string())?;
+            if sessions.len() == usize::from(LIST_LIMIT) {
+                complain(&format!(
+                    "seawall: these are {LIST_LIMIT} sessions, there may be more"
+                ));
+            }
             Ok(if *json {
                 listed_in_json(&sessions, &devices)
             } else {
@@ -233,12 +238,7 @@ impl Clock for Earlier {
 }
 
 fn listed(sessions: &[SessionSummary], devices: &[Option<Device>]) -> String {
-    let more = if sessions.len() == usize::from(LIST_LIMIT) {
-        ", the first of them: there may be more"
-    } else {
-        ""
-    };
-    let mut lines = vec![format!("{} sessions{more}", sessions.len())];
+    let mut lines = vec![format!("{} sessions", sessions.len())];
     lines.extend(sessions.iter().zip(devices).map(|(session, device)| {
         let device = device
             .as_ref()
