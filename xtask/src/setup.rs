@@ -16,7 +16,7 @@ struct Server {
     elsewhere: &'static str,
 }
 
-const SERVERS: [Server; 8] = [
+const SERVERS: [Server; 9] = [
     tool("faketime", &[&["faketime"]], "faketime"),
     Server {
         name: "HAProxy",
@@ -47,6 +47,7 @@ const SERVERS: [Server; 8] = [
         package: "nginx-light",
         elsewhere: "1.18 or later; Fedora, AlmaLinux, Rocky: sudo dnf install nginx",
     },
+    tool("PgBouncer", &[&["pgbouncer"]], "pgbouncer"),
     Server {
         name: "PostgreSQL",
         programs: &[

@@ -2,22 +2,20 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
-    },
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, Uid, User},
+    unistd::Pid,
 };
 use tempfile::TempDir;
 
 use crate::{
     TestCertificates,
+    other_user::{give_away, run_as_other_user},
     port::free_port,
     program::{output, program_folders, wait_until},
 };
@@ -66,7 +64,7 @@ impl TestPostgres {
         let copy = |from: PathBuf, name: &str| {
             let to = postgres.data().join(name);
             fs::copy(from, &to).expect("a file in the data folder");
-            postgres.give_away(&to);
+            give_away(&to);
             fs::set_permissions(&to, Permissions::from_mode(0o600)).expect("a file of ours");
             to
         };
@@ -146,7 +144,7 @@ impl TestPostgres {
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             server: None,
         };
-        postgres.give_away(postgres.folder.path());
+        give_away(postgres.folder.path());
         postgres
     }
 
@@ -264,14 +262,6 @@ impl TestPostgres {
         wait_until(|| self.is_ready(), || self.log());
     }
 
-    /// Gives a file to the user that the server runs as.
-    fn give_away(&self, path: &Path) {
-        if let Some(user) = other_user() {
-            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-                .expect("root may give its files away");
-        }
-    }
-
     fn make_cluster(&self) {
         output(
             self.program("initdb")
@@ -308,9 +298,7 @@ impl TestPostgres {
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         command.stdin(Stdio::null()).current_dir(self.folder.path());
-        if let Some(user) = other_user() {
-            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-        }
+        run_as_other_user(&mut command);
         command
     }
 }
@@ -319,16 +307,6 @@ impl Drop for TestPostgres {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Whom to run the server as, when the test runs as root.
-fn other_user() -> Option<User> {
-    if !Uid::effective().is_root() {
-        return None;
-    }
-    ["postgres", "nobody"]
-        .iter()
-        .find_map(|name| User::from_name(name).ok().flatten())
 }
 
 /// The folder with the newest server's programs.

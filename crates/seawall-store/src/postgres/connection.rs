@@ -22,12 +22,18 @@ use crate::{
     url::ServerUrl,
 };
 
-/// With the form of the statements (`sql.rs`), pins the plan to lookups in an index, whatever the
-/// statistics say, and plans each statement once; leaves out notices, such as that a table is there already. The plan's options must
-/// be set before anything is prepared: a cached plan ignores them.
-pub(super) const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
-    -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off \
-    -c client_min_messages=warning";
+/// What each connection sets. With the form of the statements (`sql.rs`), it pins the plan to lookups
+/// in an index, whatever the statistics say, plans each statement once, and leaves out notices, such as
+/// that a table is there already. It must be set before anything is prepared: a cached plan ignores it.
+const SETTINGS: [(&str, &str); 7] = [
+    ("client_min_messages", "warning"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// A host that vanished without a word is noticed after this time.
 const VANISHED_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +46,25 @@ pub(super) struct PostgresConnector {
     limits: ServerLimits,
     counters: Arc<LinkCounters>,
     has_checked: AtomicBool,
+}
+
+/// Sets what a connection needs, as far as the server knows it. Not by startup parameters, which
+/// PgBouncer refuses.
+pub(super) async fn configure(client: &Client, answer_limit: Duration) -> Result<(), Failure> {
+    // A statement whose connection was given up must not take effect much later.
+    let answer_limit = answer_limit.as_millis().max(1).to_string();
+    let settings = SETTINGS
+        .into_iter()
+        .chain([("statement_timeout", &*answer_limit)]);
+    let settings: Vec<_> = settings
+        .map(|(name, value)| format!("('{name}', '{value}')"))
+        .collect();
+    let set = format!(
+        "SELECT set_config(name, value, false) FROM (VALUES {}) AS wanted (name, value) \
+         JOIN pg_settings USING (name)",
+        settings.join(", ")
+    );
+    Ok(client.batch_execute(&set).await?)
 }
 
 impl fmt::Debug for PostgresConnector {
@@ -111,14 +136,7 @@ impl PostgresConnector {
             config.password(password);
         }
         let tls = tls_options.apply(&mut config).map_err(rejected)?;
-        // A statement whose connection was given up must not take effect much later.
-        let answer = limits.answer.as_millis().max(1);
-        let options = format!(
-            "{} {OPTIONS} -c statement_timeout={answer}",
-            config.get_options().unwrap_or_default()
-        );
         config
-            .options(options)
             .application_name("seawall")
             .connect_timeout(limits.connect)
             .tcp_user_timeout(VANISHED_LIMIT)
@@ -153,6 +171,7 @@ impl Connector for PostgresConnector {
 
     async fn make_ready(&self, raw: (Client, Driver)) -> Result<Session, Failure> {
         let (mut client, driver) = raw;
+        configure(&client, self.limits.answer).await?;
         schema::migrate(&mut client).await?;
         // Once is enough: a server that is back, or a standby that took its place, has the same
         // tables, and service is to be back soon.

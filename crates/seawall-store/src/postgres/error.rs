@@ -89,13 +89,23 @@ impl Failure {
 
 /// Whether the database may take the same statement later. Classes 08 and 57P are connections that
 /// break and servers that go down or come up; 25006 is a server that became a standby; 42P01 is a table
-/// that somebody dropped: the next connection makes it again.
+/// that somebody dropped: the next connection makes it again. Statements that were prepared are of no
+/// more use when a column has another type now (0A000), or a pooler mixes connections up.
 fn is_unavailable(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return true;
     };
     let code = code.code();
-    code.starts_with("08") || code.starts_with("57P") || ["53300", "25006", "42P01"].contains(&code)
+    code.starts_with("08")
+        || code.starts_with("57P")
+        || ["0A000", "25006", "42P01", "53300"].contains(&code)
+        || is_mixed_up(code)
+}
+
+/// Whether a prepared statement is missing, or there already: another connection than the one on which
+/// it was prepared got it.
+fn is_mixed_up(code: &str) -> bool {
+    ["26000", "42P05"].contains(&code)
 }
 
 /// Codes: PostgreSQL's documentation, appendix A.
@@ -131,6 +141,10 @@ fn describe(error: &Error) -> String {
         "42501" => {
             "; GRANT CREATE, USAGE ON SCHEMA public TO the store's user, or make it the owner of \
              the database"
+        }
+        code if is_mixed_up(code) => {
+            "; a pooler on the way must leave a connection to its client: for PgBouncer \
+             pool_mode = session"
         }
         _ => "",
     };

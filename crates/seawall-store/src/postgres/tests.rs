@@ -1,9 +1,11 @@
 //! What PostgreSQL does for the statements, whatever its statistics say.
 
-use seawall_testing::TestPostgres;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use std::time::Duration;
 
-use super::{connection::OPTIONS, sql};
+use seawall_testing::TestPostgres;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::{connection::configure, sql};
 use crate::StoreUrl;
 
 const KEYS: &str = "text[],text[],text[]";
@@ -85,12 +87,11 @@ const LIVES: [&[&str]; 7] = [
     &["FILL 20000", "ANALYZE jettysessions"],
 ];
 
-/// A connection with the options that nodes use.
+/// A connection with the settings that nodes use.
 async fn connect(server: &TestPostgres) -> Client {
-    let mut config: Config = server.url().parse().unwrap();
-    config.options(OPTIONS);
-    let (client, connection) = config.connect(NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
     tokio::spawn(connection);
+    configure(&client, Duration::from_secs(3)).await.unwrap();
     client
 }
 

@@ -6,7 +6,7 @@ use seawall_store::{
     Batcher, BatcherSettings, Commit, CommitOutcome, Notice, Read, ReadOutcome, StoreError,
     Timestamp, Version,
 };
-use seawall_testing::TestPostgres;
+use seawall_testing::{TestPgBouncer, TestPostgres};
 
 use crate::support::{assert_table_is_made_again, create, key, open, start_together};
 
@@ -244,4 +244,66 @@ async fn a_missing_index_is_noticed_before_it_costs_anything() {
     server.query("ALTER TABLE jettysessions DROP CONSTRAINT jettysessions_pkey");
     let error = open(&server.url()).await.count().await.unwrap_err();
     assert!(error.to_string().contains("ADD PRIMARY KEY"), "{error}");
+}
+
+/// PgBouncer knows few startup parameters, and passes no others.
+#[tokio::test]
+async fn a_pooler_that_pools_sessions_is_no_obstacle() {
+    let server = TestPostgres::start();
+    let pooler = TestPgBouncer::start(&server, "session");
+    let (one, other) = (open(&pooler.url()).await, open(&pooler.url()).await);
+    let mut notices = other.notices().unwrap();
+    while !notices.is_live() {
+        notices.next().await;
+    }
+    one.commit(&[create("a")]).await.unwrap();
+    let delete = [Commit::delete(key("a"))];
+    assert_eq!(one.commit(&delete).await.unwrap(), [CommitOutcome::Done]);
+    let heard = tokio::time::timeout(Duration::from_secs(30), notices.next()).await;
+    assert!(matches!(heard, Ok(Notice::Changed(_))), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_pooler_that_mixes_connections_up_is_named() {
+    let server = TestPostgres::start();
+    let pooler = TestPgBouncer::start(&server, "transaction");
+    let store = open(&pooler.url()).await;
+    let told = async {
+        loop {
+            let read = [Read {
+                key: key("a"),
+                known: None,
+            }];
+            let (read, counted) = tokio::join!(store.read(&read), store.count());
+            if let Some(error) = read.err().or(counted.err()) {
+                return error;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+    let error = told.expect("nothing was mixed up");
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("pool_mode = session"), "{error}");
+}
+
+#[tokio::test]
+async fn a_column_that_gets_another_type_is_noticed_and_goes_on() {
+    let server = TestPostgres::start();
+    let store = open(&server.url()).await;
+    store.commit(&[create("a")]).await.unwrap();
+    let read = [Read {
+        key: key("a"),
+        known: None,
+    }];
+    assert!(matches!(
+        store.read(&read).await.as_deref(),
+        Ok([ReadOutcome::Found(_)])
+    ));
+    server.query("ALTER TABLE jettysessions ALTER COLUMN lastnode TYPE varchar(90)");
+    let error = store.read(&read).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(matches!(
+        store.read(&read).await.as_deref(),
+        Ok([ReadOutcome::Found(_)])
+    ));
 }
