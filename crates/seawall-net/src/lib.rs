@@ -2,6 +2,7 @@
 //! HTTP/1 connection loop with its limits.
 #![warn(missing_docs)]
 
+mod accept;
 mod address;
 mod connection;
 mod framing;
@@ -16,13 +17,14 @@ mod small_writes;
 mod unix;
 mod workers;
 
+pub use accept::Listener;
 pub use address::{Address, AddressError, Stream};
 pub use connection::{Connection, Served};
 pub use listener::{BindError, Listeners, listen};
 pub use process::{OpenFiles, memory_limit, open_files, process_metrics, resident_memory};
 pub use proxies::{Network, NetworkError, TrustedProxies};
 pub use pulse::Pulse;
-pub use server::{Listener, ServeLimits, serve, serve_connections};
+pub use server::{ServeLimits, serve, serve_connections};
 pub use shutdown::{Shutdown, Signal, Signals};
 pub use small_writes::SmallWrites;
 pub use unix::{SOCKET_PATH_MAX, SocketFile, UnixBindError, UnixSocket};

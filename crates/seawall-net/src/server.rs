@@ -2,8 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,14 +15,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tokio_util::either::Either;
 
 use crate::BoxError;
-use crate::address::Stream;
+use crate::accept::Listener;
 use crate::connection::{Connection, Phase, Tracked};
 use crate::io::ServerIo;
 use crate::shutdown::Shutdown;
@@ -34,8 +31,6 @@ const DEFAULT_HEADERS_MAX: usize = 100;
 /// server ends; and how often to look.
 const EXPECTED_LIMIT: Duration = Duration::from_secs(1);
 const EXPECTED_PAUSE: Duration = Duration::from_millis(10);
-/// How long to wait when the system has no file descriptors or memory left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Limits of one worker's HTTP/1 server.
 #[derive(Clone, Debug)]
@@ -115,11 +110,8 @@ where
     let builder = http_builder(&limits);
     let limits = Arc::new(limits);
     let mut tasks = JoinSet::new();
-    while let Some((stream, peer)) = accept(&listener, &slots, &shutdown).await {
+    let mut start = |(stream, peer), permit| {
         while tasks.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
-            break;
-        };
         let connection = Connection::new(peer);
         let service = Tracked {
             inner: make_service(&connection),
@@ -129,14 +121,21 @@ where
         let http = builder
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
-        tasks.spawn_local(drive(
-            http,
-            connection,
-            Arc::clone(&limits),
-            shutdown.clone(),
-        ));
+        let (limits, shutdown) = (Arc::clone(&limits), shutdown.clone());
+        tasks.spawn_local(drive(http, connection, limits, shutdown));
+    };
+    let slot = || async {
+        Arc::clone(&slots)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)
+    };
+    while let Some(accepted) = listener.accept(&slots, &shutdown).await {
+        start(accepted, slot().await?);
     }
-    drop(listener);
+    for accepted in listener.into_queue()? {
+        start(accepted, slot().await?);
+    }
     let all_closed = slots.acquire_many(slot_count);
     if tokio::time::timeout(limits.grace, all_closed)
         .await
@@ -151,66 +150,6 @@ where
     Ok(())
 }
 
-/// What a worker takes connections from.
-#[derive(Debug)]
-pub enum Listener {
-    /// A port of the network.
-    Tcp(StdTcpListener),
-    /// A socket of this machine.
-    Unix(StdUnixListener),
-}
-
-impl From<StdTcpListener> for Listener {
-    fn from(listener: StdTcpListener) -> Self {
-        Self::Tcp(listener)
-    }
-}
-
-impl From<StdUnixListener> for Listener {
-    fn from(listener: StdUnixListener) -> Self {
-        Self::Unix(listener)
-    }
-}
-
-impl Listener {
-    fn open(self) -> io::Result<OpenListener> {
-        Ok(match self {
-            Self::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                OpenListener::Tcp(TcpListener::from_std(listener)?)
-            }
-            Self::Unix(listener) => {
-                listener.set_nonblocking(true)?;
-                OpenListener::Unix(UnixListener::from_std(listener)?)
-            }
-        })
-    }
-}
-
-/// A [`Listener`] in the runtime.
-enum OpenListener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl OpenListener {
-    /// The next connection with its peer. What comes by a Unix socket comes from this machine.
-    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                let _ = stream.set_nodelay(true);
-                Ok((Either::Left(stream), peer))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                Ok((Either::Right(stream), here))
-            }
-        }
-    }
-}
-
 fn http_builder(limits: &ServeLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -220,51 +159,6 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
         builder.max_headers(limits.headers_max);
     }
     builder
-}
-
-/// The next connection; `None` after shutdown, once the kernel's queue is empty.
-async fn accept(
-    listener: &OpenListener,
-    slots: &Semaphore,
-    shutdown: &Shutdown,
-) -> Option<(Stream, SocketAddr)> {
-    loop {
-        if shutdown.is_triggered() {
-            // Clients in the queue believe that they are connected; closing would reset them.
-            let mut next = pin!(listener.accept());
-            return poll_fn(|context| match next.as_mut().poll(context) {
-                Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-                Poll::Pending => Poll::Ready(None),
-            })
-            .await;
-        }
-        let accepted = tokio::select! {
-            () = shutdown.wait() => continue,
-            accepted = async {
-                // Only to wait while all slots are taken; the task takes its own.
-                drop(slots.acquire().await);
-                listener.accept().await
-            } => accepted,
-        };
-        match accepted {
-            Ok(accepted) => return Some(accepted),
-            Err(error) if is_of_one_connection(&error) => (),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 /// Runs one connection, with its timers and its part in the shutdown.

@@ -165,6 +165,30 @@ async fn shutdown_finishes_what_is_in_flight() {
 }
 
 /// A client whose connection was made just before the end, and who says what it wants just after.
+/// It believes that it is connected: the kernel has said so.
+#[tokio::test]
+async fn shutdown_serves_a_client_that_waits_to_be_accepted() {
+    let listeners = Listeners::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let mut stream = TcpStream::connect(listeners.local_addr()).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let listeners = Mutex::new(listeners.into_vec());
+    let workers = Workers::spawn("http", 1, move |_| {
+        let listener = listeners.lock().unwrap().pop().unwrap();
+        let shutdown = Shutdown::new();
+        shutdown.trigger();
+        async move {
+            let service = |_| service_fn(|request| answer(request, Arc::default(), Arc::default()));
+            let served = serve(listener, ServeLimits::default(), shutdown, service);
+            served.await.unwrap();
+        }
+    });
+    let answered = read_to_end(&mut stream).await;
+    assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+    let joined = tokio::task::spawn_blocking(|| workers.unwrap().join());
+    joined.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn shutdown_waits_for_the_request_of_a_new_connection() {
     let server = Server::start(ServeLimits::default());

@@ -115,7 +115,7 @@ impl Child {
     async fn end(&self, mut process: Process) {
         let id = process.id().and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id
-            // Not SIGTERM: the balancer ends too, so the nodes need not tell it that they leave.
+            // Not SIGTERM: the balancer has ended, so the nodes need not tell it that they leave.
             && let Err(error) = kill(Pid::from_raw(id), Signal::SIGINT)
         {
             tracing::debug!(child = self.name, %error, "has ended already");

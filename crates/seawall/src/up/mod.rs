@@ -38,9 +38,18 @@ pub(crate) fn run(settings: Settings, args: &UpArgs, log: &str) -> Result<(), St
 
 async fn supervise(plan: Plan, shutdown: Shutdown) -> Result<(), String> {
     let mut children = JoinSet::new();
-    for child in plan.children()? {
-        children.spawn(child.keep_running(shutdown.clone()));
+    let (nodes, balancer) = plan.children()?;
+    let balancer_ended = Shutdown::new();
+    for node in nodes {
+        children.spawn(node.keep_running(balancer_ended.clone()));
     }
+    let (asked, ended) = (shutdown.clone(), balancer_ended);
+    children.spawn(async move {
+        let outcome = balancer.keep_running(asked).await;
+        // Not before: what the balancer is answering needs the nodes.
+        ended.trigger();
+        outcome
+    });
     let addresses = plan.addresses();
     let outcome = tokio::select! {
         ready = ready::wait(&addresses, plan.stats(), READY_LIMIT) => match ready {

@@ -131,7 +131,8 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn children(&self) -> Result<Vec<Child>, String> {
+    /// The nodes, and the balancer before them.
+    pub(super) fn children(&self) -> Result<(Vec<Child>, Child), String> {
         let program = std::env::current_exe()
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
         let workers = (cores() / self.settings.nodes.len()).max(1);
@@ -161,8 +162,8 @@ impl Plan {
             }
             child
         };
-        let nodes = self.nodes().map(child);
-        Ok(nodes.chain([self.balancer(&program)]).collect())
+        let nodes = self.nodes().map(child).collect();
+        Ok((nodes, self.balancer(&program)))
     }
 
     fn balancer(&self, program: &Path) -> Child {

@@ -1,6 +1,6 @@
 //! `seawall up`, from its start to its end.
 
-use std::{collections::BTreeSet, fs::File, thread};
+use std::{collections::BTreeSet, fs::File, thread, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -130,6 +130,26 @@ fn forged_foreign_and_huge_cookies_get_a_fresh_session() {
         assert_eq!(visit_count(&page), Some(1));
         assert_ne!(session_cookie(&head).unwrap(), cookie);
     }
+}
+
+/// The nodes stay until the balancer, however long it takes, has given its last answer.
+#[test]
+fn the_end_of_a_cluster_fails_no_request() {
+    let cluster = Cluster::start();
+    let nodes = [0, 1].map(|index| cluster.node_pid(index));
+    let mut children = cluster.children().into_iter();
+    let balancer = children.find(|child| !nodes.contains(child)).unwrap();
+    kill(balancer, Signal::SIGSTOP).unwrap();
+    let front = cluster.front;
+    let client = thread::spawn(move || get(front, PAGE, "").unwrap().0);
+    thread::sleep(Duration::from_millis(200));
+    kill(cluster.supervisor_pid(), Signal::SIGTERM).unwrap();
+    // Longer than a node waits for a request that may be on its way.
+    thread::sleep(Duration::from_millis(1_500));
+    kill(balancer, Signal::SIGCONT).unwrap();
+    let head = client.join().unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(cluster.end(), "it ended with an error");
 }
 
 #[test]

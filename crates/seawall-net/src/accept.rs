@@ -1,0 +1,159 @@
+//! How a worker takes connections, and what it does with those that wait when it ends.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::either::Either;
+
+use crate::address::Stream;
+use crate::shutdown::Shutdown;
+
+/// How long to wait when the system has no file descriptors or memory left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection with its peer. What comes by a Unix socket comes from this machine.
+type Accepted = (Stream, SocketAddr);
+
+/// What a worker takes connections from.
+#[derive(Debug)]
+pub enum Listener {
+    /// A port of the network.
+    Tcp(StdTcpListener),
+    /// A socket of this machine.
+    Unix(StdUnixListener),
+}
+
+impl From<StdTcpListener> for Listener {
+    fn from(listener: StdTcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<StdUnixListener> for Listener {
+    fn from(listener: StdUnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+impl Listener {
+    pub(crate) fn open(self) -> io::Result<OpenListener> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                OpenListener::Tcp(TcpListener::from_std(listener)?)
+            }
+            Self::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                OpenListener::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// A [`Listener`] in the runtime.
+pub(crate) enum OpenListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl OpenListener {
+    /// The next connection; `None` after shutdown. Waits while all slots are taken, and takes none.
+    pub(crate) async fn accept(&self, slots: &Semaphore, shutdown: &Shutdown) -> Option<Accepted> {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.wait() => return None,
+                accepted = async {
+                    drop(slots.acquire().await);
+                    self.accept_any().await
+                } => accepted,
+            };
+            match accepted {
+                Ok(accepted) => return Some(accepted),
+                Err(error) if is_of_one_connection(&error) => (),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn accept_any(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => Ok(of_network(listener.accept().await?)),
+            Self::Unix(listener) => Ok(of_machine(listener.accept().await?.0)),
+        }
+    }
+
+    /// The connections that nobody has accepted, for the end: their clients believe that they are
+    /// connected, and closing the listener would reset them. The kernel is asked, for the runtime
+    /// may not know yet that they are there.
+    pub(crate) fn into_queue(self) -> io::Result<Queue> {
+        Ok(Queue(match self {
+            Self::Tcp(listener) => Listener::Tcp(listener.into_std()?),
+            Self::Unix(listener) => Listener::Unix(listener.into_std()?),
+        }))
+    }
+}
+
+/// A listener that takes no longer than the kernel has connections for it.
+pub(crate) struct Queue(Listener);
+
+impl Iterator for Queue {
+    type Item = Accepted;
+
+    fn next(&mut self) -> Option<Accepted> {
+        loop {
+            match self.accept_now() {
+                Ok(accepted) => return Some(accepted),
+                Err(error) if is_of_one_connection(&error) => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept the last connections");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn accept_now(&self) -> io::Result<Accepted> {
+        match &self.0 {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(of_network((TcpStream::from_std(stream)?, peer)))
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(of_machine(UnixStream::from_std(stream)?))
+            }
+        }
+    }
+}
+
+fn of_network((stream, peer): (TcpStream, SocketAddr)) -> Accepted {
+    let _ = stream.set_nodelay(true);
+    (Either::Left(stream), peer)
+}
+
+fn of_machine(stream: UnixStream) -> Accepted {
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    (Either::Right(stream), here)
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
