@@ -2,11 +2,12 @@
 //!
 //! Four connections, each made when it is first needed and made again after a loss: one for reads
 //! and two for commits (the second for large batches), so that reads overlap the wait for the log to
-//! be written, and one for maintenance; and one that listens, when somebody wants notices (`notify.rs`). Each kind of commit
-//! in a batch is one statement over `unnest`ed arrays and a transaction of its own; all of them leave
-//! in one flight. Rows come sorted by key, and are looked up in the primary key in that order (`sql.rs`):
-//! so batches of several nodes do not deadlock. A statement that the
-//! database undid all the same is sent again by itself: the others of the batch have taken effect.
+//! be written, and one for maintenance; and one that listens, when somebody wants notices
+//! (`notify.rs`). Each kind of commit in a batch is one statement over `unnest`ed arrays and a
+//! transaction of its own; all of them leave in one flight. Rows come sorted by key, and are looked up
+//! in the primary key in that order (`sql.rs`): so batches of several nodes do not deadlock. A statement
+//! that the database undid all the same is sent again by itself: the others of the batch have taken
+//! effect.
 
 mod batch;
 mod connection;

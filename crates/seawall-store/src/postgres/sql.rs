@@ -4,10 +4,9 @@
 //! They leave the planner no choice: each row of a batch is looked up in an index, in the order of the
 //! batch. A plan is made when a connection uses a statement first, from statistics that may say that the
 //! table is empty, and stays until they are gathered anew; one that reads the whole table looks cheap
-//! then. So nothing is
-//! asked that lets an index be read from end to end: an id is a range of one, since an equality is an
-//! order to merge by as well, and what only checks a row that was found is wrapped in `IS TRUE`, which
-//! no index can serve. `tests.rs` sees to it.
+//! then. So nothing is asked that lets an index be read from end to end: an id is a range of one, since
+//! an equality is an order to merge by as well, and what only checks a row that was found is wrapped in
+//! `IS TRUE`, which no index can serve. `tests.rs` sees to it.
 
 /// The stored expiry of row `u` at the access that then counts: idle timeout and slack after it,
 /// the deadline at the latest, and NULL for never.

@@ -47,7 +47,11 @@ fn planned() -> Vec<(&'static str, String, Vec<&'static str>)> {
             "int8,int8".to_owned(),
             vec![BY_BUCKET, BY_KEY],
         ),
-        (sql::REBUCKET, "int8,int8".to_owned(), vec![BY_BUCKET]),
+        (
+            sql::REBUCKET,
+            "int8,int8".to_owned(),
+            vec![BY_BUCKET, BY_KEY],
+        ),
         (sql::LIST, "text,int8".to_owned(), vec![BY_PRINCIPAL]),
         (sql::LOCATE, keys(",int8"), vec![BY_KEY]),
         (sql::LOCATE_MOVED, keys(",int8"), moved),
