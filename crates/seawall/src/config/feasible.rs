@@ -10,8 +10,7 @@ pub(super) type Refusal = (&'static str, String);
 
 /// Looks without connecting to anything.
 pub(super) fn check(settings: &Settings) -> Result<(), Refusal> {
-    let store = settings.store.validate();
-    store.map_err(|error| ("store.url", error.to_string()))?;
+    store(settings)?;
     if let Some(folder) = &settings.webapps {
         let listed = fs::read_dir(folder);
         listed.map_err(|error| ("nodes.webapps", format!("{}: {error}", folder.display())))?;
@@ -23,8 +22,14 @@ pub(super) fn check(settings: &Settings) -> Result<(), Refusal> {
     ports(settings)
 }
 
+/// Whether the store's URL says all that it has to.
+pub(super) fn store(settings: &Settings) -> Result<(), Refusal> {
+    let checked = settings.store.validate();
+    checked.map_err(|error| ("store.url", error.to_string()))
+}
+
 /// Whether two of those that listen on this machine would take each other's port.
-fn ports(settings: &Settings) -> Result<(), Refusal> {
+pub(super) fn ports(settings: &Settings) -> Result<(), Refusal> {
     let balancer = [
         ("balancer.stats", settings.balancer.stats),
         ("balancer.http", settings.balancer.listen),

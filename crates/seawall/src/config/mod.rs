@@ -99,14 +99,8 @@ pub(crate) fn check_file(named: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let mut raw = Raw::parse(&path, &text)?;
     secret_file::leave_credentials_out(&mut raw);
     let settings = Settings::from_raw(&path, raw, encryption::environment()?)?;
-    match feasible::check(&settings) {
-        Ok(()) => Ok(path),
-        Err((key, reason)) => Err(ConfigError::Value {
-            path,
-            key: key.to_owned(),
-            reason,
-        }),
-    }
+    feasible(&path, feasible::check(&settings))?;
+    Ok(path)
 }
 
 /// The settings of a file that is yet to be written, at `path`; nor need its password file be there.
@@ -114,7 +108,19 @@ pub(crate) fn of_text(path: &Path, text: &str) -> Result<Settings, ConfigError> 
     let mut raw = Raw::parse(path, text)?;
     secret_file::leave_credentials_out(&mut raw);
     raw.store.password_file = PathBuf::new();
-    Settings::from_raw(path, raw, encryption::environment()?)
+    let settings = Settings::from_raw(path, raw, encryption::environment()?)?;
+    feasible(path, feasible::ports(&settings))?;
+    feasible(path, feasible::store(&settings))?;
+    Ok(settings)
+}
+
+/// What a service would refuse, as an error of the file.
+fn feasible(path: &Path, checked: Result<(), feasible::Refusal>) -> Result<(), ConfigError> {
+    checked.map_err(|(key, reason)| ConfigError::Value {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        reason,
+    })
 }
 
 /// The first of the files that is there. One that cannot be looked at is not passed over: the settings

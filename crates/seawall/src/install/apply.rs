@@ -199,16 +199,20 @@ impl<'a> Applier<'a> {
     }
 
     fn user(&mut self, name: &str) -> Result<(), InstallError> {
+        let group_stays = self.target.group_id(name)?.is_some();
         let entry = Entry::User {
             name: name.to_owned(),
+            group_stays,
         };
-        let has_group = self.target.group_id(name)?.is_some();
         match self.target.account("/etc/passwd", name)? {
-            Some(user) if has_group => {
+            Some(user) if group_stays => {
                 self.unchanged += 1;
                 // The description is ours.
                 if self.adopts && user.get(3).is_some_and(|is| is == MADE) {
-                    self.manifest.record(entry);
+                    self.manifest.record(Entry::User {
+                        name: name.to_owned(),
+                        group_stays: false,
+                    });
                 }
                 return Ok(());
             }
@@ -311,6 +315,8 @@ impl<'a> Applier<'a> {
             data,
         };
         match found {
+            // Its operator keeps it elsewhere.
+            Some(found) if found.is_symlink() && is_so && data => self.unchanged += 1,
             Some(found) if found.is_file() && is_so => {
                 let former = self.manifest.find(&entry.key());
                 // Somebody else writes no unit of ours to the letter, but may well have written the
@@ -387,6 +393,13 @@ impl<'a> Applier<'a> {
             self.record(entry)?;
         }
         run(call)?;
+        if known_by.is_some_and(|probe| !is_done(probe)) {
+            return Err(InstallError::Command {
+                command: does.to_owned(),
+                reason: "it was done, and does not show: another server may answer in its place"
+                    .to_owned(),
+            });
+        }
         say(&format!("did       {does}"));
         Ok(())
     }

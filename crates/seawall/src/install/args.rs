@@ -104,7 +104,8 @@ impl Options {
         if !args.here.is_empty() {
             self.here.clone_from(&args.here);
         }
-        self.postgres |= args.postgres;
+        // A store that is named now counts more than what was wanted once.
+        self.postgres = args.postgres || (self.postgres && args.store.is_none());
         self.balancer = args.balancer.unwrap_or(self.balancer);
         self.log_files = args.log_files.unwrap_or(self.log_files);
         self.firewall = args.firewall.unwrap_or(self.firewall);
@@ -219,6 +220,20 @@ mod tests {
         assert_eq!(with(&[]), opened.stats_from);
         assert_eq!(with(&["--stats-from", "::1"]), "::1".parse().ok());
         assert_eq!(with(&["--stats-from", "none"]), None);
+    }
+
+    #[test]
+    fn a_store_that_is_named_counts_more_than_the_database_that_was_wanted() {
+        let wanted = Options {
+            postgres: true,
+            ..Options::default()
+        };
+        let with = |words: &[&str]| {
+            let args = Program::parse_from([&["install"], words].concat()).args;
+            wanted.clone().with(&args).postgres
+        };
+        assert!(with(&[]));
+        assert!(!with(&["--store", "redis://localhost"]));
     }
 
     #[test]

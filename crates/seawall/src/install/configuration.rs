@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) text: String,
+    /// What was installed before, if another one is given now.
+    pub(super) former: Option<String>,
     /// The text as it is shown, if there is a password in it.
     pub(super) shown: Option<String>,
     pub(super) settings: Settings,
@@ -84,7 +86,11 @@ pub(super) fn decide(
         }),
         false => None,
     };
+    let former = target
+        .read_text(CONFIG)?
+        .filter(|former| args.config.is_some() && *former != text);
     Ok(Configuration {
+        former,
         shown: shown(&text, &settings.store_url),
         text,
         settings,
@@ -175,6 +181,7 @@ fn written(args: &InstallArgs, options: &Options, url: &str, has_password: bool)
         .http
         .map_or("0.0.0.0:80".to_owned(), |http| http.to_string());
     let stats = match options.stats_from {
+        Some(source) if source.family() == "ip6" => "[::]:8404",
         Some(_) => "0.0.0.0:8404",
         None => "127.0.0.1:8404",
     };

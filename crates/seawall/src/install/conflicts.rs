@@ -37,6 +37,14 @@ pub(super) fn check(
             Some(found) => folders::check(target, path, *used, &found),
             None => Ok(()),
         },
+        Step::Folder {
+            path, used: None, ..
+        } => match files::look(target, path)? {
+            Some(found) if !found.is_dir() => Err(InstallError::Conflict {
+                path: target.path(path),
+            }),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }

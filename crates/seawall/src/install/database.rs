@@ -1,6 +1,7 @@
 //! A PostgreSQL of this machine, with a database for the sessions.
 
 use super::{
+    InstallError,
     facts::Distribution,
     plan::{Inputs, PASSWORD},
     step::{Call, Probe, Step},
@@ -61,6 +62,11 @@ pub(super) fn steps(inputs: &Inputs<'_>) -> Vec<Step> {
         systemctl(&["start", "postgresql.service"]),
     ));
     steps.push(command(
+        "see that PostgreSQL listens on port 5432",
+        Probe::Prints(question("SHOW port"), "5432".to_owned()),
+        Call::reading(&psql(), OTHER_PORT),
+    ));
+    steps.push(command(
         "see that nobody else has a role or database seawall",
         Probe::Prints(question(&free()), "free".to_owned()),
         Call::reading(&psql(), &refusal()),
@@ -77,6 +83,28 @@ pub(super) fn steps(inputs: &Inputs<'_>) -> Vec<Step> {
         secret: true,
     });
     steps
+}
+
+/// Why a PostgreSQL on another port is not used.
+const OTHER_PORT: &str = "DO $$ BEGIN RAISE EXCEPTION 'PostgreSQL listens on port %, since another \
+     program had 5432 when it was set up; make a database in it and give its URL with --store', \
+     current_setting('port'); END $$;\n";
+
+/// Finds what would stop the steps, of a server that runs already, before anything is changed.
+pub(super) fn check() -> Result<(), InstallError> {
+    if !succeeds(&["systemctl", "--quiet", "is-active", "postgresql.service"]) {
+        return Ok(());
+    }
+    for (wanted, statement, otherwise) in [
+        ("5432", "SHOW port".to_owned(), OTHER_PORT.to_owned()),
+        ("free", free(), refusal()),
+    ] {
+        // A server that cannot be asked is met later.
+        if run(&question(&statement)).is_ok_and(|answer| answer.trim() != wanted) {
+            run(&Call::reading(&psql(), &otherwise))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether it is certain that PostgreSQL holds nothing but what an installation and PostgreSQL
@@ -200,7 +228,9 @@ fn refusal() -> String {
 fn creation(password: &str) -> String {
     let password = password.replace('\'', "''");
     format!(
-        "SET log_statement = 'none';\n\
+        "SET log_statement = 'none'; SET log_min_duration_statement = -1; \
+         SET log_min_duration_sample = -1; SET log_transaction_sample_rate = 0; \
+         SET log_min_error_statement = 'panic';\n\
          DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'seawall') THEN CREATE \
          ROLE seawall; COMMENT ON ROLE seawall IS 'Made by seawall install.'; END IF; END $$;\n\
          ALTER ROLE seawall LOGIN PASSWORD '{password}';\n\

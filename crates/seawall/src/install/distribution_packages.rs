@@ -8,14 +8,30 @@ use super::{
     target::{run, succeeds},
 };
 
+/// What an installation asks for by name on Debian.
+const OURS: [&str; 3] = ["logrotate", "postgresql", "rsyslog"];
+
 /// What becomes of packages that an installation brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parting {
     pub(super) going: BTreeSet<String>,
     /// For PostgreSQL may hold something of somebody else's.
     pub(super) holding: BTreeSet<String>,
-    /// For packages that others installed need them.
+    /// For packages that others installed need them, or somebody has asked for them.
     pub(super) needed: BTreeSet<String>,
+}
+
+/// Packages that somebody has asked for. Those that an installation asks for by name are asked for by
+/// it, or by both.
+fn asked_for() -> Result<BTreeSet<String>, InstallError> {
+    if !is_debian() {
+        return Ok(BTreeSet::new());
+    }
+    let list = run(&Call::new(&["apt-mark", "showmanual"]))?;
+    let names = list.lines().map(str::to_owned);
+    Ok(names
+        .filter(|name| !OURS.contains(&name.as_str()))
+        .collect())
 }
 
 /// The names of all packages that are installed.
@@ -38,6 +54,10 @@ pub(super) fn foretold(names: &[String]) -> Result<BTreeSet<String>, InstallErro
 
 /// Installs packages, with those that they need.
 pub(super) fn install(names: &[String]) -> Result<(), InstallError> {
+    if is_debian() {
+        // What an interruption left half done keeps apt from doing anything.
+        run(&Call::new(&["dpkg", "--configure", "--pending"]))?;
+    }
     let program: &[&str] = match is_debian() {
         true => &["apt-get", "install", "--yes", "--no-install-recommends"],
         false => &["dnf", "install", "--assumeyes"],
@@ -64,7 +84,7 @@ pub(super) fn part(names: &[String]) -> Result<Parting, InstallError> {
     if names.iter().any(is_server) && !database::is_nobody_elses() {
         (holding, names) = names.into_iter().partition(is_server);
     }
-    let going = removable(&names)?;
+    let going = removable(&(&names - &asked_for()?))?;
     let needed = &names - &going;
     Ok(Parting {
         going,

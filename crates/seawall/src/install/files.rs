@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{InstallError, step::Access, target::Target};
+use super::{
+    InstallError,
+    step::Access,
+    target::{Target, is_nowhere},
+};
 
 /// The bits of a mode that can be set.
 const MODE: u32 = 0o7777;
@@ -17,7 +21,7 @@ pub(super) fn look(target: &Target, path: &Path) -> Result<Option<Metadata>, Ins
     let path = target.path(path);
     match fs::symlink_metadata(&path) {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_nowhere(&error) => Ok(None),
         Err(source) => Err(InstallError::File { path, source }),
     }
 }

@@ -40,6 +40,9 @@ pub(super) enum Entry {
     },
     User {
         name: String,
+        /// A group of that name was there before.
+        #[serde(default)]
+        group_stays: bool,
     },
     /// A folder; `shared` ones are removed only when they are empty.
     Folder {
@@ -70,7 +73,7 @@ impl Entry {
     pub(super) fn key(&self) -> String {
         match self {
             Self::Packages { .. } => "packages".to_owned(),
-            Self::User { name } => format!("user {name}"),
+            Self::User { name, .. } => format!("user {name}"),
             Self::Folder { path, .. } | Self::File { path, .. } | Self::Link { path, .. } => {
                 path_key(path)
             }

@@ -62,6 +62,8 @@ pub(crate) enum InstallError {
     Declined,
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("something is mounted at {path}, and would be emptied; unmount it and run this again")]
+    Mounted { path: PathBuf },
     #[error("{path} is there already, and is not Seawall's; move it away and run this again")]
     Conflict { path: PathBuf },
     #[error("the user or group {name} is not in the target's /etc/passwd and /etc/group")]
@@ -128,22 +130,25 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
         None => recovery::options(&target)?,
     };
     let answers = ask::answers(args, configuration::is_given(args, &target)?)?;
-    let options = remembered.with(&answers);
+    let mut options = remembered.with(&answers);
     check_possible(&options, &facts)?;
     let configuration = configuration::decide(&answers, &options, &target)?;
+    // Whoever has chosen another store since has no use for a database.
+    options.postgres &= configuration.settings.store_url == database::URL;
     check_statistics(&answers, &configuration.settings)?;
     let mut plan = make_plan(&configuration, &options, &facts)?;
-    if args.dry_run {
-        show(&plan);
-        return Ok(());
-    }
     let mut manifest = manifest.unwrap_or_default();
     manifest.options = options;
     let mut applier = Applier::new(&target, manifest, adopts);
-    applier.check(&plan.steps)?;
-    if facts.is_live {
-        ports::check(&plan.listeners)?;
+    if args.dry_run {
+        show(&plan);
+        // Others than root cannot look everywhere.
+        return match facts::is_root() {
+            true => check_target(&applier, &plan, &facts),
+            false => Ok(()),
+        };
     }
+    check_target(&applier, &plan, &facts)?;
     if !args.yes && !ask::confirm(&summary(&plan), true)? {
         return Err(InstallError::Declined);
     }
@@ -166,6 +171,18 @@ fn try_install(args: &InstallArgs) -> Result<(), InstallError> {
     Ok(())
 }
 
+/// Finds what would stop the installation, before it changes anything.
+fn check_target(applier: &Applier<'_>, plan: &Plan, facts: &Facts) -> Result<(), InstallError> {
+    applier.check(&plan.steps)?;
+    if !facts.is_live {
+        return Ok(());
+    }
+    if applier.manifest().options.postgres && facts.has_postgres {
+        database::check()?;
+    }
+    ports::check(&plan.listeners)
+}
+
 fn make_plan(
     configuration: &Configuration,
     options: &Options,
@@ -179,6 +196,7 @@ fn make_plan(
     let inputs = Inputs {
         settings,
         config: &configuration.text,
+        former_config: configuration.former.as_deref(),
         shown_config: configuration.shown.as_deref(),
         password: configuration.password.as_deref(),
         admin_token: configuration.admin_token.as_deref(),
@@ -276,7 +294,7 @@ fn try_uninstall(args: &UninstallArgs) -> Result<(), InstallError> {
         false => Data::Keep,
     };
     if args.dry_run {
-        return undo::show(&manifest, data);
+        return undo::show(&target, &manifest, data);
     }
     let (question, default) = match data {
         Data::Keep => ("Seawall is removed; its data stay. Go on?", true),

@@ -20,6 +20,7 @@ use crate::config::Settings;
 
 pub(super) const PROGRAM: &str = "/usr/local/bin/seawall";
 pub(super) const CONFIG: &str = "/etc/seawall/seawall.toml";
+pub(super) const FORMER_CONFIG: &str = "/etc/seawall/seawall.toml.former";
 pub(super) const PASSWORD: &str = "/etc/seawall/store-password";
 pub(super) const ADMIN_TOKEN: &str = "/etc/seawall/admin-token";
 pub(super) const DATA: &str = "/var/lib/seawall/data";
@@ -45,6 +46,8 @@ pub(super) struct Inputs<'a> {
     pub(super) settings: &'a Settings,
     /// The text of the configuration file.
     pub(super) config: &'a str,
+    /// The configuration that this one takes the place of.
+    pub(super) former_config: Option<&'a str>,
     /// The same as it is shown, if it holds a password.
     pub(super) shown_config: Option<&'a str>,
     /// The store's password, if it is kept in [`PASSWORD`].
@@ -103,6 +106,11 @@ pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Plan, String> {
 /// What the operator may not expect.
 fn notes(inputs: &Inputs<'_>) -> Vec<String> {
     let mut notes = Vec::new();
+    if inputs.former_config.is_some() {
+        notes.push(format!(
+            "what was in {CONFIG} before is kept in {FORMER_CONFIG}"
+        ));
+    }
     if inputs.here.is_empty() {
         notes.push(
             "no node has an address of this machine, so that it runs none; --node NAME names one \
@@ -142,6 +150,12 @@ fn data_folder(settings: &Settings) -> Result<Option<PathBuf>, String> {
 /// That the services see the folder, and that its name can stand in a unit.
 fn check_folder(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
+    if folder.is_relative() {
+        return Err(format!(
+            "the configuration names the folder {shown}, and services have none of their own that \
+             it could be in; write it with all that leads to it, such as /srv/{shown}"
+        ));
+    }
     if let Some(hidden) = HIDDEN.iter().find(|hidden| folder.starts_with(hidden)) {
         return Err(format!(
             "services see nothing of {hidden}, where the configuration names the folder {shown}; \
@@ -195,6 +209,13 @@ fn files(inputs: &Inputs<'_>, data: Option<&Path>) -> Vec<Step> {
             data: true,
         }));
     }
+    steps.extend(inputs.former_config.map(|former| Step::File {
+        path: FORMER_CONFIG.into(),
+        access: private.clone(),
+        // It may hold a password.
+        contents: Contents::Secret(former.to_owned()),
+        data: true,
+    }));
     steps.push(Step::File {
         path: CONFIG.into(),
         access: private,

@@ -12,15 +12,21 @@ use super::{InstallError, target::succeeds};
 /// Finds the first port that somebody else has.
 pub(super) fn check(listeners: &[(String, SocketAddr)]) -> Result<(), InstallError> {
     for (unit, address) in listeners {
-        // A unit that runs has its port, or will be restarted and say so.
-        if is_active(unit) || (unit.ends_with(".socket") && is_active("seawall-balancer.service")) {
-            continue;
-        }
         let Err(error) = TcpListener::bind(address) else {
             continue;
         };
         if error.kind() == ErrorKind::AddrInUse {
             let holder = holder(address.port()).unwrap_or("another program".to_owned());
+            // A unit that runs may have its port already; systemd holds that of a socket.
+            let runs = is_active(unit)
+                || (unit.ends_with(".socket") && is_active("seawall-balancer.service"));
+            if runs
+                && ["seawall ", "systemd "]
+                    .iter()
+                    .any(|ours| holder.starts_with(ours))
+            {
+                continue;
+            }
             return Err(InstallError::Plan(format!(
                 "{unit} is to listen on {address}, and {holder} does already; stop that, or choose \
                  another port"

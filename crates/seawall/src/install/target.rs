@@ -14,6 +14,24 @@ use crate::cli::say;
 /// The most of a command's complaint that is repeated.
 const COMPLAINT_LINES: usize = 12;
 
+/// Where programs are.
+const PROGRAM_FOLDERS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What leads psql to another server than this machine's.
+const POSTGRES_VARIABLES: [&str; 11] = [
+    "PGCLUSTER",
+    "PGDATABASE",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGOPTIONS",
+    "PGPASSFILE",
+    "PGPASSWORD",
+    "PGPORT",
+    "PGSERVICE",
+    "PGSSLMODE",
+    "PGUSER",
+];
+
 /// How many links a path may lead over, as for the kernel.
 const LINKS: usize = 40;
 
@@ -103,7 +121,7 @@ impl Target {
         let path = self.followed(path);
         match fs::read(&path) {
             Ok(contents) => Ok(Some(contents)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_nowhere(&error) => Ok(None),
             Err(source) => Err(InstallError::File { path, source }),
         }
     }
@@ -167,6 +185,12 @@ impl Target {
     }
 }
 
+/// Whether nothing is there, be it that a file is where a folder should be on the way.
+pub(super) fn is_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    [NotADirectory, NotFound].contains(&error.kind())
+}
+
 /// The names that a path is made of, the last one first.
 fn names(path: &Path) -> Vec<OsString> {
     let names = path
@@ -187,11 +211,18 @@ pub(super) fn run(call: &Call) -> Result<String, InstallError> {
     let [program, arguments @ ..] = call.program.as_slice() else {
         return Ok(String::new());
     };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for variable in POSTGRES_VARIABLES {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(arguments)
         // Nobody is there to answer a package's questions, and messages are to be understood.
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("LC_ALL", "C.UTF-8")
+        // Who is root by way of `su` has no folder of the administrator's programs on the path.
+        .env("PATH", PROGRAM_FOLDERS)
+        .env("PGCONNECT_TIMEOUT", "10")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

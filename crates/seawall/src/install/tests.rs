@@ -44,6 +44,7 @@ fn try_plan(text: &str, options: &Options, facts: &Facts) -> Result<Plan, String
     plan(&Inputs {
         settings: &settings,
         config: text,
+        former_config: None,
         shown_config: None,
         password: options.postgres.then_some("hush"),
         admin_token: None,

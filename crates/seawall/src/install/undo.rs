@@ -31,22 +31,28 @@ pub(super) enum Outcome {
     Removed(String),
     /// With the reason.
     Kept(String, &'static str),
+    /// It stays for good; with the reason.
+    Left(String, &'static str),
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Removed(what) => write!(f, "removed   {what}"),
-            Self::Kept(what, why) => write!(f, "kept      {what} ({why})"),
+            Self::Kept(what, why) | Self::Left(what, why) => {
+                write!(f, "kept      {what} ({why})")
+            }
         }
     }
 }
 
 /// Prints what would become of each entry.
-pub(super) fn show(manifest: &Manifest, data: Data) -> Result<(), InstallError> {
+pub(super) fn show(target: &Target, manifest: &Manifest, data: Data) -> Result<(), InstallError> {
     let shown = |outcome: &Outcome| match outcome {
         Outcome::Removed(what) => say(&format!("remove    {what}")),
-        Outcome::Kept(what, why) => say(&format!("keep      {what} ({why})")),
+        Outcome::Kept(what, why) | Outcome::Left(what, why) => {
+            say(&format!("keep      {what} ({why})"));
+        }
     };
     for entry in manifest.entries.iter().rev() {
         match entry {
@@ -55,6 +61,11 @@ pub(super) fn show(manifest: &Manifest, data: Data) -> Result<(), InstallError> 
                 parted(&distribution_packages::part(names)?)
                     .iter()
                     .for_each(shown);
+            }
+            Entry::File { path, digest, .. }
+                if data == Data::Keep && was_changed(target, path, digest)? =>
+            {
+                shown(&kept_as_changed(path));
             }
             _ => shown(&Outcome::Removed(entry.key())),
         }
@@ -111,8 +122,8 @@ fn take_back(target: &Target, entry: &Entry, data: Data, failures: &mut Vec<Inst
             for outcome in &outcomes {
                 say(&outcome.to_string());
             }
-            let is_gone = |outcome: &Outcome| matches!(outcome, Outcome::Removed(_));
-            outcomes.iter().all(is_gone)
+            let stays = |outcome: &Outcome| matches!(outcome, Outcome::Kept(..));
+            !outcomes.iter().any(stays)
         }
         Err(error) => {
             failures.push(error);
@@ -170,7 +181,7 @@ fn parted(parting: &Parting) -> Vec<Outcome> {
                 "PostgreSQL may hold something that is not Seawall's",
             ),
         ),
-        (needed, kept(needed, "others need them")),
+        (needed, kept(needed, "others need them, or asked for them")),
     ];
     let named = all.into_iter().filter(|(names, _)| !names.is_empty());
     named.map(|(_, outcome)| outcome).collect()
@@ -192,8 +203,8 @@ pub(super) fn undo(
             distribution_packages::purge(&parting.going)?;
             return Ok(parted(&parting));
         }
-        Entry::User { name } => {
-            remove_user(target, name)?;
+        Entry::User { name, group_stays } => {
+            remove_user(target, name, *group_stays)?;
             Outcome::Removed(what)
         }
         Entry::Folder { path, shared, .. } => remove_folder(target, path, *shared)?,
@@ -261,7 +272,10 @@ fn stop(link: &Path) -> Result<(), InstallError> {
 
 /// That a unit does not run, perhaps because systemd cannot have one of that name.
 fn stop_unit(unit: &str) -> Result<(), InstallError> {
-    let Err(error) = run(&Call::new(&["systemctl", "stop", unit])) else {
+    let stopped = run(&Call::new(&["systemctl", "stop", unit]));
+    // It would be remembered as failed when it is gone.
+    succeeds(&["systemctl", "reset-failed", unit]);
+    let Err(error) = stopped else {
         return Ok(());
     };
     let show = [
@@ -278,7 +292,7 @@ fn stop_unit(unit: &str) -> Result<(), InstallError> {
     }
 }
 
-fn remove_user(target: &Target, name: &str) -> Result<(), InstallError> {
+fn remove_user(target: &Target, name: &str, group_stays: bool) -> Result<(), InstallError> {
     let root = target.root().display().to_string();
     let remove = |program: &str| match root.as_str() {
         "/" => run(&Call::new(&[program, name])).map(drop),
@@ -288,7 +302,7 @@ fn remove_user(target: &Target, name: &str) -> Result<(), InstallError> {
         remove("userdel")?;
     }
     // It went with the user, if login.defs says so.
-    if target.group_id(name)?.is_some() {
+    if !group_stays && target.group_id(name)?.is_some() {
         remove("groupdel")?;
     }
     Ok(())
@@ -298,8 +312,18 @@ fn remove_folder(target: &Target, path: &Path, shared: bool) -> Result<Outcome, 
     let place = target.path(path);
     let what = path.display().to_string();
     if !shared {
+        if let Some(mount) = mount_below(&place) {
+            return Err(InstallError::Mounted { path: mount });
+        }
+        let moved_to = fs::read_link(&place);
         removed(&place, fs::remove_dir_all(&place))?;
-        return Ok(Outcome::Removed(what));
+        return Ok(match moved_to {
+            Ok(aim) => Outcome::Left(
+                aim.display().to_string(),
+                "a link led there; remove it yourself if nobody needs it",
+            ),
+            Err(_) => Outcome::Removed(what),
+        });
     }
     match fs::remove_dir(&place) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -312,6 +336,18 @@ fn remove_folder(target: &Target, path: &Path, shared: bool) -> Result<Outcome, 
     }
 }
 
+/// What is mounted in a folder, if anything is: that is somebody else's (proc_pid_mountinfo(5)).
+fn mount_below(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut places = mounts.lines().filter_map(|line| {
+        let place = line.split(' ').nth(4)?;
+        // What would end a word stands there as an octal number.
+        Some(PathBuf::from(place.replace("\\040", " ")))
+    });
+    places.find(|place| place.starts_with(&folder))
+}
+
 fn remove_file(
     target: &Target,
     path: &Path,
@@ -319,18 +355,27 @@ fn remove_file(
     data: Data,
 ) -> Result<Outcome, InstallError> {
     let place = target.path(path);
-    let what = path.display().to_string();
-    if data == Data::Keep
-        && files::look(target, path)?.is_some_and(|found| found.is_file())
-        && target
-            .read(path)?
-            .is_some_and(|found| digest(&found) != written)
-    {
-        return Ok(Outcome::Kept(what, "it was changed; --purge removes it"));
+    if data == Data::Keep && was_changed(target, path, written)? {
+        return Ok(kept_as_changed(path));
     }
     removed(&place, fs::remove_file(&place))?;
     files::remove_draft(target, path)?;
-    Ok(Outcome::Removed(what))
+    Ok(Outcome::Removed(path.display().to_string()))
+}
+
+/// Whether somebody has changed a file since it was written.
+fn was_changed(target: &Target, path: &Path, written: &str) -> Result<bool, InstallError> {
+    Ok(
+        files::look(target, path)?.is_some_and(|found| found.is_file())
+            && target
+                .read(path)?
+                .is_some_and(|found| digest(&found) != written),
+    )
+}
+
+fn kept_as_changed(path: &Path) -> Outcome {
+    let why = "it was changed; --purge removes it";
+    Outcome::Kept(path.display().to_string(), why)
 }
 
 /// That something is gone already is as good.

@@ -2,6 +2,7 @@
 //! files is worth to the programs that read it.
 
 mod checks;
+mod choices;
 mod firewalls;
 mod image;
 mod machine;
@@ -9,6 +10,7 @@ mod neighbours;
 mod nspawn;
 mod pages;
 mod recovery;
+mod removal;
 mod service;
 mod strangers;
 mod tree;

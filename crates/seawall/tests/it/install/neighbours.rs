@@ -138,6 +138,8 @@ fn other_databases_stay(machine: &Machine) {
     for _ in 0..2 {
         let said = error(machine, &install);
         assert!(said.contains("the role seawall is there already"), "{said}");
+        let program = machine.root().join("usr/local/bin/seawall");
+        assert!(!program.exists(), "something was begun");
     }
     machine.run(&PURGE);
     let login = "PGPASSWORD=theirs psql --host=127.0.0.1 --username=seawall -c 'SELECT 1' seawall";
@@ -158,6 +160,21 @@ fn other_databases_stay(machine: &Machine) {
     assert!(has_package(machine, "postgresql-15"));
     sql(machine, "DROP DATABASE seawall;");
     sql(machine, "DROP ROLE shop;");
+    a_server_on_another_port_is_not_taken(machine);
+}
+
+fn a_server_on_another_port_is_not_taken(machine: &Machine) {
+    let move_to = |port: &str| {
+        let change = format!(
+            "sed -i 's/^port = .*/port = {port}/' /etc/postgresql/15/main/postgresql.conf && \
+             systemctl restart postgresql@15-main.service"
+        );
+        machine.run(&["sh", "-c", &change]);
+    };
+    move_to("5440");
+    let said = error(machine, &[&POSTGRES[..], &["--yes"]].concat());
+    assert!(said.contains("PostgreSQL listens on port 5440"), "{said}");
+    move_to("5432");
 }
 
 fn other_clusters_and_packages_stay(machine: &Machine) {
@@ -171,7 +188,10 @@ fn other_clusters_and_packages_stay(machine: &Machine) {
         assert!(found, "{start}…{what}:\n{would}");
     };
     line("remove    packages", " postgresql-15 ");
-    line("keep      packages", "logrotate (others need them)");
+    line(
+        "keep      packages",
+        "logrotate (others need them, or asked for them)",
+    );
     // In the database that everybody has, too.
     sql(machine, "CREATE TABLE theirs ();");
     let would = machine.run(&[&PURGE[..], &["--dry-run"]].concat());
@@ -230,6 +250,7 @@ fn a_folder_may_have_any_name(machine: &Machine) {
     machine.run(&["systemctl", "is-active", "seawall-node@node1.service"]);
     machine.run(&["test", "-e", "/srv/my 100% data/sessions.db"]);
     statistics_that_nobody_reaches_are_not_opened(machine);
+    a_change_to_a_port_that_is_taken_harms_nothing(machine);
     a_unit_that_systemd_cannot_have_holds_nothing_up(machine);
 }
 
@@ -241,6 +262,35 @@ fn statistics_that_nobody_reaches_are_not_opened(machine: &Machine) {
     );
     let rules = machine.run(&["nft", "list", "ruleset"]);
     assert!(!rules.contains("8404"), "{rules}");
+}
+
+fn a_change_to_a_port_that_is_taken_harms_nothing(machine: &Machine) {
+    let listen = ["systemd-socket-activate", "--listen=8090", "/bin/true"];
+    machine.run(&[&["systemd-run", "--unit=web"], &listen[..]].concat());
+    until("the port is taken", || {
+        // 8090, as the kernel writes it.
+        let look = [
+            "sh",
+            "-c",
+            "cat /proc/net/tcp /proc/net/tcp6 | grep ':1F9A '",
+        ];
+        machine.try_run(&look).status.success().then_some(())
+    });
+    let path = machine.root().join("etc/seawall/seawall.toml");
+    let before = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        format!("{before}[balancer]\nhttp = \"0.0.0.0:8090\"\n"),
+    )
+    .unwrap();
+    let said = error(machine, &[PROGRAM, "install", "--yes", "--firewall=false"]);
+    assert!(
+        said.contains("is to listen on 0.0.0.0:8090, and systemd-socket"),
+        "{said}"
+    );
+    machine.run(&["systemctl", "is-active", "seawall-balancer.socket"]);
+    machine.run(&["systemctl", "stop", "web.service"]);
+    fs::write(&path, before).unwrap();
 }
 
 fn a_unit_that_systemd_cannot_have_holds_nothing_up(machine: &Machine) {
