@@ -53,10 +53,9 @@ impl<'a> Applier<'a> {
 
     /// Finds what would stop the installation, before it changes anything.
     pub(super) fn check(&self, steps: &[Step]) -> Result<(), InstallError> {
-        steps.iter().try_for_each(|step| {
-            let is_ours = self.adopts || self.manifest.find(&step.key()).is_some();
-            conflicts::check(self.target, &self.manifest, step, is_ours)
-        })
+        steps
+            .iter()
+            .try_for_each(|step| conflicts::check(self.target, &self.manifest, self.adopts, step))
     }
 
     /// Installs the packages that the steps need, if any.
@@ -259,7 +258,9 @@ impl<'a> Applier<'a> {
         used: Option<Use>,
     ) -> Result<(), InstallError> {
         self.parents(path)?;
-        if used.is_some() && folders::others(self.target, &self.manifest, path)?.is_some() {
+        if used.is_some()
+            && folders::others(self.target, &self.manifest, self.adopts, path)?.is_some()
+        {
             self.unchanged += 1;
             return Ok(());
         }

@@ -9,13 +9,15 @@ use super::{
     target::Target,
 };
 
-/// A file of somebody else's is not overwritten, nor a folder taken.
+/// A file of somebody else's is not overwritten, nor a folder taken. `adopts`: what an installation
+/// has made is there, and not known.
 pub(super) fn check(
     target: &Target,
     manifest: &Manifest,
+    adopts: bool,
     step: &Step,
-    is_ours: bool,
 ) -> Result<(), InstallError> {
+    let is_ours = adopts || manifest.find(&step.key()).is_some();
     match step {
         Step::File { path, .. } | Step::Link { path, .. } => {
             if is_ours
@@ -33,7 +35,7 @@ pub(super) fn check(
             path,
             used: Some(used),
             ..
-        } => match folders::others(target, manifest, path)? {
+        } => match folders::others(target, manifest, adopts, path)? {
             Some(found) => folders::check(target, path, *used, &found),
             None => Ok(()),
         },

@@ -15,18 +15,20 @@ use super::{
     target::Target,
 };
 
-/// The folder at a path, if it is somebody else's: neither made by an installation, nor at a place
-/// that is Seawall's own. A link leads to where its maker wanted it.
+/// The folder at a path, if it is somebody else's, and not made by an installation. `adopts`: what an
+/// installation made is not known any more, and what is at a place of Seawall's own is taken for that.
+/// A link leads to where its maker wanted it.
 pub(super) fn others(
     target: &Target,
     manifest: &Manifest,
+    adopts: bool,
     path: &Path,
 ) -> Result<Option<Metadata>, InstallError> {
     let Some(found) = files::look(target, path)? else {
         return Ok(None);
     };
     let is_own_place = [DATA, WEBAPPS].iter().any(|own| path == Path::new(own));
-    let is_ours = is_own_place || manifest.find(&path_key(path)).is_some();
+    let is_ours = (adopts && is_own_place) || manifest.find(&path_key(path)).is_some();
     let place = target.followed(path);
     match found.is_symlink() {
         true => fs::metadata(&place)

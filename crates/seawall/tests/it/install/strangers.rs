@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    image::{Image, lasting},
+    image::{INSTALL, Image, lasting},
     is_root,
     tree::differences,
 };
@@ -73,6 +73,21 @@ fn folders_of_others_keep_their_owner_and_mode() {
         assert_eq!(installed[path], before[path]);
     }
     assert!(installed["/srv/big/sessions"].starts_with("40750 "));
+    image.run(&["uninstall", "--yes", "--purge"]);
+    assert_eq!(lasting(&before, &image.tree()), []);
+}
+
+#[test]
+fn folders_at_the_usual_places_are_their_makers_too() {
+    if !is_root() {
+        return;
+    }
+    let image = Image::new();
+    folder(&image, "/var/lib/seawall/webapps", DEPLOYER, 0o2775);
+    let before = image.tree();
+    image.run(&INSTALL);
+    let webapps = "/var/lib/seawall/webapps";
+    assert_eq!(image.tree()[webapps], before[webapps]);
     image.run(&["uninstall", "--yes", "--purge"]);
     assert_eq!(lasting(&before, &image.tree()), []);
 }
