@@ -105,7 +105,8 @@ impl Options {
             self.here.clone_from(&args.here);
         }
         // A store that is named now counts more than what was wanted once.
-        self.postgres = args.postgres || (self.postgres && args.store.is_none());
+        let names_store = args.store.as_ref().is_some_and(|url| !url.is_empty());
+        self.postgres = args.postgres || (self.postgres && !names_store);
         self.balancer = args.balancer.unwrap_or(self.balancer);
         self.log_files = args.log_files.unwrap_or(self.log_files);
         self.firewall = args.firewall.unwrap_or(self.firewall);

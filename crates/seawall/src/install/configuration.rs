@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use percent_encoding::percent_decode_str;
+use seawall_store::StoreUrl;
 
 use super::{
     InstallError,
@@ -43,6 +44,12 @@ pub(super) fn decide(
     target: &Target,
 ) -> Result<Configuration, InstallError> {
     let given = args.store.as_deref().unwrap_or_default();
+    if !given.is_empty()
+        && let Err(error) = given.parse::<StoreUrl>()
+    {
+        let said = format!("--store or SEAWALL_STORE_URL: {error}");
+        return Err(InstallError::Plan(said));
+    }
     let (given_url, given_password) = split_password(given);
     let has_password = given_password.is_some();
     let password = match (kept(target, PASSWORD)?, given_password) {

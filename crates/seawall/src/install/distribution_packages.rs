@@ -62,7 +62,16 @@ pub(super) fn install(names: &[String]) -> Result<(), InstallError> {
         true => &["apt-get", "install", "--yes", "--no-install-recommends"],
         false => &["dnf", "install", "--assumeyes"],
     };
-    with(program, names).map(drop)
+    with(program, names).map(drop).map_err(|error| match error {
+        InstallError::Command { command, reason } => InstallError::Command {
+            command,
+            reason: format!(
+                "{reason}\nsee whether the distribution's packages can be fetched, and run this \
+                     again"
+            ),
+        },
+        error => error,
+    })
 }
 
 /// Fetches the lists of what there is to install, which may be missing or old.

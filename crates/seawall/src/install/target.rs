@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -13,6 +14,9 @@ use crate::cli::say;
 
 /// The most of a command's complaint that is repeated.
 const COMPLAINT_LINES: usize = 12;
+
+/// What `install` and `uninstall` of this system hold, until it ends.
+const LOCK: &str = "/run/seawall-install.lock";
 
 /// Where programs are.
 const PROGRAM_FOLDERS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,11 +64,16 @@ impl Target {
     /// Waits until no other `install` or `uninstall` changes this system, and keeps them waiting
     /// until the file is closed, or this process ends.
     pub(super) fn lock(&self) -> Result<File, InstallError> {
+        let (path, file) = match self.is_live {
+            // Everybody may open the root, and hold it.
+            true => (LOCK.into(), lock_file(Path::new(LOCK))),
+            false => (self.root.clone(), File::open(&self.root)),
+        };
         let failed = |source| InstallError::File {
-            path: self.root.clone(),
+            path: path.clone(),
             source,
         };
-        let file = File::open(&self.root).map_err(failed)?;
+        let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
@@ -183,6 +192,12 @@ impl Target {
         });
         Ok(others.chain(own).collect())
     }
+}
+
+/// A file that root alone can open.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600).open(path)
 }
 
 /// Whether nothing is there, be it that a file is where a folder should be on the way.

@@ -82,6 +82,14 @@ fn what_would_stop_it_halfway_stops_it_at_once() {
         &["install", "--yes", "--http", "0.0.0.0:8080"],
         "node1 would listen on 127.0.0.1:8080",
     );
+    is_refused(
+        &["install", "--yes", "--store", "foo"],
+        "--store or SEAWALL_STORE_URL: ",
+    );
+    is_refused(
+        &["install", "--yes", "--store", "mysql://u@h"],
+        "names no database",
+    );
     fs::write(image.path("/etc/seawall"), "a file").unwrap();
     is_refused(&INSTALL, "/etc/seawall is there already");
     is_refused(&["install", "--dry-run"], "/etc/seawall is there already");
