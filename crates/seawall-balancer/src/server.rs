@@ -126,20 +126,31 @@ impl Server {
 
     /// Takes note of what the server says of its session store; one that says nothing has no trouble.
     pub(crate) fn set_store_away(&self, away: bool) {
-        if self.store_away.swap(away, SeqCst) != away {
-            self.store_changed_ms.store(self.clock_ms(), Relaxed);
+        if self.store_away.swap(away, SeqCst) == away {
+            return;
         }
+        self.store_changed_ms.store(self.clock_ms(), Relaxed);
+        let server = &self.config.name;
+        if away {
+            tracing::warn!(%server, "the server says that its session store is away");
+        } else {
+            tracing::info!(%server, "the server's session store is back");
+        }
+    }
+
+    pub(crate) fn is_store_away(&self) -> bool {
+        self.store_away.load(Relaxed)
     }
 
     /// Whether its session store has been away, and that of another server has answered, for as long
     /// as it takes to be `sure`. A store that is away for all, or back, is found out by one server
     /// after the other, and that is no reason to move clients.
     pub(crate) fn has_worse_store(&self, others: &[Arc<Self>], sure: Duration) -> bool {
-        self.store_away.load(Relaxed)
+        self.is_store_away()
             && self.store_unchanged_for() > sure
             && others.iter().any(|other| {
                 other.status() == Status::Up
-                    && !other.store_away.load(Relaxed)
+                    && !other.is_store_away()
                     && other.store_unchanged_for() > sure
             })
     }

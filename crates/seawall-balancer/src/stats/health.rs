@@ -64,6 +64,7 @@ fn of(server: &Server) -> Value {
         "suspect": server.is_suspect(),
         "check_code": check_code(server),
         "draining": server.is_draining(),
+        "store_away": server.is_store_away(),
         "since_seconds": server.unchanged_for().as_secs(),
         "in_flight": server.in_flight.load(Relaxed),
         "requests": counters.requests.load(Relaxed),

@@ -11,7 +11,7 @@ use seawall_balancer::StickyMode;
 
 use crate::{
     server::{Behaviour, Upstream},
-    support::{LIMIT, Running, exchange, status},
+    support::{LIMIT, Running, exchange, get, status},
 };
 
 const POST: &str =
@@ -143,6 +143,8 @@ fn clients_of_a_server_that_alone_has_no_store_move_to_another_one() {
     while !who().starts_with("two\n") {
         assert!(Instant::now() < deadline, "never moved");
     }
+    let (_, health) = get(balancer.stats, "/health", "");
+    assert_eq!(health.matches("\"store_away\":true").count(), 1, "{health}");
     two.answer_checks(STORE_AWAY);
     while !who().starts_with("one\n") {
         assert!(Instant::now() < deadline, "nobody is better");

@@ -15,6 +15,12 @@ pub(super) fn check(listeners: &[(String, SocketAddr)]) -> Result<(), InstallErr
         let Err(error) = TcpListener::bind(address) else {
             continue;
         };
+        if error.kind() == ErrorKind::AddrNotAvailable {
+            return Err(InstallError::Plan(format!(
+                "{unit} is to listen on {address}, which is no address of this machine; choose one \
+                 that is, or 0.0.0.0 for all"
+            )));
+        }
         if error.kind() == ErrorKind::AddrInUse {
             let holder = holder(address.port()).unwrap_or("another program".to_owned());
             // A unit that runs may have its port already; systemd holds that of a socket.
@@ -92,5 +98,12 @@ mod tests {
         assert!(error.contains(&process), "{error}");
         drop(listener);
         check(&taken).unwrap();
+        // An address for documents, which no machine has (RFC 5737).
+        let nowhere = [(
+            "seawall-test.service".to_owned(),
+            "192.0.2.1:80".parse().unwrap(),
+        )];
+        let error = check(&nowhere).unwrap_err().to_string();
+        assert!(error.contains("no address of this machine"), "{error}");
     }
 }
