@@ -126,15 +126,9 @@ impl Server {
 
     /// Takes note of what the server says of its session store; one that says nothing has no trouble.
     pub(crate) fn set_store_away(&self, away: bool) {
-        if self.store_away.swap(away, SeqCst) == away {
-            return;
-        }
-        self.store_changed_ms.store(self.clock_ms(), Relaxed);
-        let server = &self.config.name;
-        if away {
-            tracing::warn!(%server, "the server says that its session store is away");
-        } else {
-            tracing::info!(%server, "the server's session store is back");
+        // The server's own log tells of it.
+        if self.store_away.swap(away, SeqCst) != away {
+            self.store_changed_ms.store(self.clock_ms(), Relaxed);
         }
     }
 
