@@ -144,6 +144,16 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Says which tests do nothing here, if any do.
+pub(crate) fn say_what_is_left_out() {
+    if !is_root() {
+        println!(
+            "not root: the tests of `seawall install`, and those of `seawall doctor` with a network \
+             or mounts of their own, pass without doing anything"
+        );
+    }
+}
+
 /// Whether this is root on a system with Debian's packages.
 pub(crate) fn may_install() -> bool {
     is_root() && execute(&mut program("apt-get", &["--version"])).is_ok()

@@ -52,6 +52,7 @@ pub(crate) fn run(setup: Setup, arguments: &[String]) -> Result<()> {
     })?;
     step("book", book)?;
     step("tests", || {
+        setup::say_what_is_left_out();
         let mut tests = vec!["test", "--workspace", "--locked"];
         tests.extend(arguments.iter().map(String::as_str));
         run_cargo(&tests)

@@ -4,7 +4,7 @@
 //! proc(5).
 
 use std::{
-    fs,
+    fmt, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
 };
@@ -28,36 +28,56 @@ pub(crate) fn is_here(address: SocketAddr) -> bool {
     is_plain || chosen.is_ok_and(|own| own.ip() == address.ip())
 }
 
-/// The process that listens at an address of this machine, if it is neither Seawall's nor systemd,
-/// which listens for the balancer. Only root sees those of other users.
-pub(crate) fn stranger(address: SocketAddr) -> Option<String> {
-    if !is_here(address) {
-        return None;
-    }
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    let inodes = tables.iter().flatten();
-    let inodes: Vec<_> = inodes.flat_map(|table| listeners(table, address)).collect();
-    // Beside processes, /proc has files, and links to this process.
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let processes = ids.map(|id: u32| (id, Path::new("/proc").join(id.to_string())));
-    let named = processes.filter_map(|(id, process)| {
-        let name = fs::read_to_string(process.join("comm")).ok()?;
-        has_socket(&process, &inodes).then(|| (name.trim_end().to_owned(), id))
-    });
-    let named: Vec<_> = named.collect();
-    if named
-        .iter()
-        .any(|(name, _)| name == "seawall" || name == "systemd")
-    {
-        return None;
-    }
-    let (name, id) = named.first()?;
-    Some(format!("{name} (process {id})"))
+/// A process that listens.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    name: String,
+    id: u32,
 }
 
-/// The inodes of the sockets that listen at an address, or would be in the way of one that does.
-fn listeners(table: &str, address: SocketAddr) -> Vec<String> {
+impl Listener {
+    /// Whether it is Seawall, or systemd, which listens for the balancer.
+    pub(crate) fn is_ours(&self) -> bool {
+        ["seawall", "systemd"].contains(&self.name.as_str())
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.name, self.id)
+    }
+}
+
+/// The process that listens at an address of this machine, if it is not ours. Only root sees those of
+/// other users.
+pub(crate) fn stranger(address: SocketAddr) -> Option<Listener> {
+    let listeners = is_here(address).then(|| listeners(address))?;
+    let has_ours = listeners.iter().any(Listener::is_ours);
+    listeners.into_iter().next().filter(|_| !has_ours)
+}
+
+/// The processes that listen at an address of this machine. Only root sees those of other users.
+pub(crate) fn listeners(address: SocketAddr) -> Vec<Listener> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let sockets = tables.iter().flatten();
+    let sockets: Vec<_> = sockets
+        .flat_map(|table| sockets_at(table, address))
+        .collect();
+    // Beside processes, /proc has files, and links to this process.
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let named = ids.filter_map(|id: u32| {
+        let process = Path::new("/proc").join(id.to_string());
+        let name = fs::read_to_string(process.join("comm")).ok()?;
+        let name = name.trim_end().to_owned();
+        has_socket(&process, &sockets).then_some(Listener { name, id })
+    });
+    named.collect()
+}
+
+/// The sockets that listen at an address, or would be in the way of one that does, as file descriptors
+/// lead to them.
+fn sockets_at(table: &str, address: SocketAddr) -> Vec<String> {
     let rows = table.lines().filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (ip, port) = fields.next()?.split_once(':')?;
@@ -88,13 +108,13 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-fn has_socket(process: &Path, inodes: &[String]) -> bool {
+fn has_socket(process: &Path, sockets: &[String]) -> bool {
     let Ok(files) = fs::read_dir(process.join("fd")) else {
         return false;
     };
     files.flatten().any(|file| {
         let target = fs::read_link(file.path());
-        target.is_ok_and(|target| inodes.iter().any(|inode| target == Path::new(inode)))
+        target.is_ok_and(|target| sockets.iter().any(|socket| target == Path::new(socket)))
     })
 }
 
@@ -123,18 +143,18 @@ mod tests {
                 continue; // Not every machine has IPv6.
             };
             let mut address = listener.local_addr().unwrap();
-            let id = format!("(process {})", std::process::id());
-            let found = stranger(address).unwrap();
-            assert!(found.ends_with(&id), "{found}");
+            let own = Some(std::process::id());
+            let found = |address| Some(stranger(address)?.id);
+            assert_eq!(found(address), own);
             if !address.is_ipv6() {
                 let port = address.port();
                 address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                assert_eq!(stranger(address), Some(found.clone()));
+                assert_eq!(found(address), own);
                 let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                assert_eq!(stranger(any), Some(found));
+                assert_eq!(found(any), own);
             }
             drop(listener);
-            assert_eq!(stranger(address), None);
+            assert_eq!(found(address), None);
         }
     }
 }

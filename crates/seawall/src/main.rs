@@ -16,6 +16,7 @@ mod http_client;
 mod install;
 mod local;
 mod logging;
+mod mounts;
 mod node;
 mod open_files;
 mod output;

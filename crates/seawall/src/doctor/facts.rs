@@ -86,7 +86,7 @@ fn strangers(
     if matches!(balancer, Some(Err(_))) {
         silent.extend([settings.balancer.stats, settings.balancer.listen]);
     }
-    let stranger = |address| Some((address, local::stranger(address)?));
+    let stranger = |address| Some((address, local::stranger(address)?.to_string()));
     silent.into_iter().filter_map(stranger).collect()
 }
 

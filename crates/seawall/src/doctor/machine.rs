@@ -1,14 +1,9 @@
 //! The machine: its disk, and what its processes may take.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
 use seawall_store::StoreUrl;
 
 use super::{case::Case, diagnosis::Diagnosis, facts::ProcessMetrics};
-use crate::{config::Settings, disk::DiskError, health::disk::Disk, install};
+use crate::{config::Settings, disk::DiskError, health::disk::Disk, install, mounts};
 
 /// Of what is allowed, so much may be taken.
 const TAKEN_PERCENT: u64 = 80;
@@ -74,30 +69,11 @@ fn network_disk(settings: &Settings) -> Option<Diagnosis> {
         return None;
     }
     // What cannot be told is no network disk; a file that is not there has its own diagnosis.
-    let real = fs::canonicalize(file).ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let kind = file_system(&mounts, &real)?;
+    let kind = mounts::file_system(file)?;
     let seen = format!("{} is on a file system of the kind {kind}", file.display());
     NETWORK_FILE_SYSTEMS
         .contains(&&*kind)
         .then(|| Diagnosis::new(Case::SqliteOnNetworkDisk, seen))
-}
-
-/// The kind of the file system that a file is on: the one that is mounted deepest, and last.
-///
-/// Source: `/proc/self/mountinfo`, proc_pid_mountinfo(5).
-fn file_system(mounts: &str, file: &Path) -> Option<String> {
-    let mounts = mounts.lines().filter_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let place = PathBuf::from(place.split(' ').nth(4)?.replace("\\040", " "));
-        file.starts_with(&place).then(|| {
-            Some((
-                place.components().count(),
-                kind.split(' ').next()?.to_owned(),
-            ))
-        })?
-    });
-    mounts.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind)
 }
 
 /// Whether a process has files left to open.
@@ -129,17 +105,6 @@ fn is_nearly(taken: u64, limit: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_deepest_mount_counts_and_of_two_the_last() {
-        let mounts = "1 1 0:1 / / rw - ext4 /dev/sda rw\n\
-                      2 1 0:2 / /srv/my\\040data rw shared:1 - tmpfs tmpfs rw\n\
-                      3 1 0:3 / /srv/my\\040data rw - nfs4 server:/x rw\n\
-                      garbage\n";
-        let of = |file: &str| file_system(mounts, Path::new(file)).unwrap();
-        assert_eq!(of("/srv/sessions.db"), "ext4");
-        assert_eq!(of("/srv/my data/sessions.db"), "nfs4");
-    }
 
     #[test]
     fn memory_is_judged_by_what_is_taken_and_by_what_the_cache_may_take() {

@@ -198,26 +198,23 @@ impl<'a> Applier<'a> {
     }
 
     fn user(&mut self, name: &str) -> Result<(), InstallError> {
-        let group_stays = self.target.group_id(name)?.is_some();
-        let entry = Entry::User {
+        let has_group = self.target.group_id(name)?.is_some();
+        let entry = |group_stays| Entry::User {
             name: name.to_owned(),
             group_stays,
         };
         match self.target.account("/etc/passwd", name)? {
-            Some(user) if group_stays => {
+            Some(user) if has_group => {
                 self.unchanged += 1;
                 // The description is ours.
                 if self.adopts && user.get(3).is_some_and(|is| is == MADE) {
-                    self.manifest.record(Entry::User {
-                        name: name.to_owned(),
-                        group_stays: false,
-                    });
+                    self.manifest.record(entry(false));
                 }
                 return Ok(());
             }
             // Somebody else's: it only lacks the group.
             Some(_) => {}
-            None => self.record(entry)?,
+            None => self.record(entry(has_group))?,
         }
         let root = format!("--root={}", self.target.root().display());
         let line = format!("u {name} - \"{MADE}\" /");

@@ -61,16 +61,10 @@ pub(super) fn steps(inputs: &Inputs<'_>) -> Vec<Step> {
         Probe::Succeeds(systemctl(&["--quiet", "is-active", "postgresql.service"])),
         systemctl(&["start", "postgresql.service"]),
     ));
-    steps.push(command(
-        "see that PostgreSQL listens on port 5432",
-        Probe::Prints(question("SHOW port"), "5432".to_owned()),
-        Call::reading(&psql(), OTHER_PORT),
-    ));
-    steps.push(command(
-        "see that nobody else has a role or database seawall",
-        Probe::Prints(question(&free()), "free".to_owned()),
-        Call::reading(&psql(), &refusal()),
-    ));
+    steps.extend(conditions().map(|condition| {
+        let probe = Probe::Prints(question(&condition.asks), condition.wants.to_owned());
+        command(condition.sees, probe, condition.refuse())
+    }));
     let password = inputs.password.unwrap_or_default();
     let logs_in = Probe::Prints(probe(), "ready".to_owned());
     steps.push(Step::Command {
@@ -90,18 +84,49 @@ const OTHER_PORT: &str = "DO $$ BEGIN RAISE EXCEPTION 'PostgreSQL listens on por
      program had 5432 when it was set up; make a database in it and give its URL with --store', \
      current_setting('port'); END $$;\n";
 
+/// What must hold of the server before a database is made in it.
+struct Condition {
+    sees: &'static str,
+    /// A statement, and the only answer to it with which one can go on.
+    asks: String,
+    wants: &'static str,
+    /// A statement that fails with the reason why not.
+    otherwise: String,
+}
+
+impl Condition {
+    fn refuse(&self) -> Call {
+        Call::reading(&psql(), &self.otherwise)
+    }
+}
+
+fn conditions() -> [Condition; 2] {
+    [
+        Condition {
+            sees: "see that PostgreSQL listens on port 5432",
+            asks: "SHOW port".to_owned(),
+            wants: "5432",
+            otherwise: OTHER_PORT.to_owned(),
+        },
+        Condition {
+            sees: "see that nobody else has a role or database seawall",
+            asks: free(),
+            wants: "free",
+            otherwise: refusal(),
+        },
+    ]
+}
+
 /// Finds what would stop the steps, of a server that runs already, before anything is changed.
 pub(super) fn check() -> Result<(), InstallError> {
     if !succeeds(&["systemctl", "--quiet", "is-active", "postgresql.service"]) {
         return Ok(());
     }
-    for (wanted, statement, otherwise) in [
-        ("5432", "SHOW port".to_owned(), OTHER_PORT.to_owned()),
-        ("free", free(), refusal()),
-    ] {
+    for condition in conditions() {
         // A server that cannot be asked is met later.
-        if run(&question(&statement)).is_ok_and(|answer| answer.trim() != wanted) {
-            run(&Call::reading(&psql(), &otherwise))?;
+        let answer = run(&question(&condition.asks));
+        if answer.is_ok_and(|answer| answer.trim() != condition.wants) {
+            run(&condition.refuse())?;
         }
     }
     Ok(())

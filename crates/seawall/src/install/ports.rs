@@ -1,13 +1,12 @@
 //! Whether the ports are free that the services will listen on. systemd says only that it failed.
 
 use std::{
-    fs,
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
-    os::unix::ffi::OsStrExt,
 };
 
 use super::{InstallError, target::succeeds};
+use crate::local::{self, Listener};
 
 /// Finds the first port that somebody else has.
 pub(super) fn check(listeners: &[(String, SocketAddr)]) -> Result<(), InstallError> {
@@ -22,17 +21,14 @@ pub(super) fn check(listeners: &[(String, SocketAddr)]) -> Result<(), InstallErr
             )));
         }
         if error.kind() == ErrorKind::AddrInUse {
-            let holder = holder(address.port()).unwrap_or("another program".to_owned());
+            let holder = local::listeners(*address).into_iter().next();
             // A unit that runs may have its port already; systemd holds that of a socket.
             let runs = is_active(unit)
                 || (unit.ends_with(".socket") && is_active("seawall-balancer.service"));
-            if runs
-                && ["seawall ", "systemd "]
-                    .iter()
-                    .any(|ours| holder.starts_with(ours))
-            {
+            if runs && holder.as_ref().is_some_and(Listener::is_ours) {
                 continue;
             }
+            let holder = holder.map_or("another program".to_owned(), |is| is.to_string());
             return Err(InstallError::Plan(format!(
                 "{unit} is to listen on {address}, and {holder} does already; stop that, or choose \
                  another port"
@@ -44,43 +40,6 @@ pub(super) fn check(listeners: &[(String, SocketAddr)]) -> Result<(), InstallErr
 
 fn is_active(unit: &str) -> bool {
     succeeds(&["systemctl", "--quiet", "is-active", unit])
-}
-
-/// The process that listens on a port, by its name and number.
-fn holder(port: u16) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    let sockets: Vec<_> = tables
-        .iter()
-        .flatten()
-        .flat_map(|table| listening(table, port))
-        .collect();
-    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
-        let name = process.file_name();
-        let number = name.to_str()?.parse::<u32>().ok()?;
-        let mut files = fs::read_dir(process.path().join("fd")).ok()?.flatten();
-        files.find(|file| {
-            let aim = fs::read_link(file.path()).unwrap_or_default();
-            sockets
-                .iter()
-                .any(|socket| aim.as_os_str().as_bytes() == socket.as_bytes())
-        })?;
-        let name = fs::read_to_string(process.path().join("comm")).ok()?;
-        Some(format!("{} (process {number})", name.trim()))
-    })
-}
-
-/// The sockets that listen on a port, in a table of proc(5), as file descriptors lead to them.
-fn listening(table: &str, port: u16) -> Vec<String> {
-    let end = format!(":{port:04X}");
-    table
-        .lines()
-        .filter_map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            // 0A: it listens.
-            let is_one = words.get(1)?.ends_with(&end) && *words.get(3)? == "0A";
-            is_one.then(|| Some(format!("socket:[{}]", words.get(9)?)))?
-        })
-        .collect()
 }
 
 #[cfg(test)]

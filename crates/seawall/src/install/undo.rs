@@ -16,7 +16,7 @@ use super::{
     step::Call,
     target::{Target, run, succeeds},
 };
-use crate::cli::say;
+use crate::{cli::say, mounts};
 
 /// What becomes of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,31 +29,42 @@ pub(super) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Removed(String),
-    /// With the reason.
-    Kept(String, &'static str),
-    /// It stays for good; with the reason.
-    Left(String, &'static str),
+    Kept {
+        what: String,
+        why: &'static str,
+        /// No later run removes it: the manifest forgets it.
+        for_good: bool,
+    },
+}
+
+impl Outcome {
+    fn kept(what: String, why: &'static str) -> Self {
+        let for_good = false;
+        Self::Kept {
+            what,
+            why,
+            for_good,
+        }
+    }
+
+    /// A line that says so, with the verbs for what goes and what stays.
+    fn line(&self, [goes, stays]: [&str; 2]) -> String {
+        match self {
+            Self::Removed(what) => format!("{goes:<8}  {what}"),
+            Self::Kept { what, why, .. } => format!("{stays:<8}  {what} ({why})"),
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Removed(what) => write!(f, "removed   {what}"),
-            Self::Kept(what, why) | Self::Left(what, why) => {
-                write!(f, "kept      {what} ({why})")
-            }
-        }
+        f.write_str(&self.line(["removed", "kept"]))
     }
 }
 
 /// Prints what would become of each entry.
 pub(super) fn show(target: &Target, manifest: &Manifest, data: Data) -> Result<(), InstallError> {
-    let shown = |outcome: &Outcome| match outcome {
-        Outcome::Removed(what) => say(&format!("remove    {what}")),
-        Outcome::Kept(what, why) | Outcome::Left(what, why) => {
-            say(&format!("keep      {what} ({why})"));
-        }
-    };
+    let shown = |outcome: &Outcome| say(&outcome.line(["remove", "keep"]));
     for entry in manifest.entries.iter().rev() {
         match entry {
             _ if entry.is_data() && data == Data::Keep => shown(&kept_as_data(entry)),
@@ -122,8 +133,9 @@ fn take_back(target: &Target, entry: &Entry, data: Data, failures: &mut Vec<Inst
             for outcome in &outcomes {
                 say(&outcome.to_string());
             }
-            let stays = |outcome: &Outcome| matches!(outcome, Outcome::Kept(..));
-            !outcomes.iter().any(stays)
+            let is_for_later =
+                |outcome: &Outcome| matches!(outcome, Outcome::Kept { for_good, .. } if !for_good);
+            !outcomes.iter().any(is_for_later)
         }
         Err(error) => {
             failures.push(error);
@@ -157,7 +169,7 @@ fn finish(failures: &[InstallError]) -> Result<(), InstallError> {
 }
 
 fn kept_as_data(entry: &Entry) -> Outcome {
-    Outcome::Kept(entry.key(), "data; --purge removes it")
+    Outcome::kept(entry.key(), "data; --purge removes it")
 }
 
 /// What becomes of packages, in words.
@@ -171,7 +183,7 @@ fn parted(parting: &Parting) -> Vec<Outcome> {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         format!("packages {}", names.join(" "))
     };
-    let kept = |names, why| Outcome::Kept(list(names), why);
+    let kept = |names, why| Outcome::kept(list(names), why);
     let all = [
         (going, Outcome::Removed(list(going))),
         (
@@ -312,22 +324,11 @@ fn remove_folder(target: &Target, path: &Path, shared: bool) -> Result<Outcome, 
     let place = target.path(path);
     let what = path.display().to_string();
     if !shared {
-        if let Some(mount) = mount_below(&place) {
-            return Err(InstallError::Mounted { path: mount });
-        }
-        let moved_to = fs::read_link(&place);
-        removed(&place, fs::remove_dir_all(&place))?;
-        return Ok(match moved_to {
-            Ok(aim) => Outcome::Left(
-                aim.display().to_string(),
-                "a link led there; remove it yourself if nobody needs it",
-            ),
-            Err(_) => Outcome::Removed(what),
-        });
+        return remove_whole(&place, what);
     }
     match fs::remove_dir(&place) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            Ok(Outcome::Kept(what, "others use it"))
+            Ok(Outcome::kept(what, "others use it"))
         }
         result => {
             removed(&place, result)?;
@@ -336,16 +337,21 @@ fn remove_folder(target: &Target, path: &Path, shared: bool) -> Result<Outcome, 
     }
 }
 
-/// What is mounted in a folder, if anything is: that is somebody else's (proc_pid_mountinfo(5)).
-fn mount_below(folder: &Path) -> Option<PathBuf> {
-    let folder = folder.canonicalize().ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut places = mounts.lines().filter_map(|line| {
-        let place = line.split(' ').nth(4)?;
-        // What would end a word stands there as an octal number.
-        Some(PathBuf::from(place.replace("\\040", " ")))
-    });
-    places.find(|place| place.starts_with(&folder))
+/// Removes a folder with all that is in it; of a link, only that.
+fn remove_whole(place: &Path, what: String) -> Result<Outcome, InstallError> {
+    if let Ok(aim) = fs::read_link(place) {
+        removed(place, fs::remove_file(place))?;
+        return Ok(Outcome::Kept {
+            what: aim.display().to_string(),
+            why: "a link led there; remove it yourself if nobody needs it",
+            for_good: true,
+        });
+    }
+    if let Some(path) = mounts::below(place) {
+        return Err(InstallError::Mounted { path });
+    }
+    removed(place, fs::remove_dir_all(place))?;
+    Ok(Outcome::Removed(what))
 }
 
 fn remove_file(
@@ -375,7 +381,7 @@ fn was_changed(target: &Target, path: &Path, written: &str) -> Result<bool, Inst
 
 fn kept_as_changed(path: &Path) -> Outcome {
     let why = "it was changed; --purge removes it";
-    Outcome::Kept(path.display().to_string(), why)
+    Outcome::kept(path.display().to_string(), why)
 }
 
 /// That something is gone already is as good.

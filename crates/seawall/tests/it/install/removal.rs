@@ -55,6 +55,25 @@ fn nothing_is_removed_from_what_is_mounted() {
 }
 
 #[test]
+fn a_link_to_a_disk_goes_and_the_disk_stays() {
+    if !is_root() {
+        return;
+    }
+    let image = Image::new();
+    image.run(&INSTALL);
+    for folder in ["/disk", "/mnt/big"] {
+        fs::create_dir_all(image.path(folder)).unwrap();
+    }
+    let data = image.path("/var/lib/seawall/data");
+    fs::rename(&data, image.path("/disk/data")).unwrap();
+    let _mount = Mount::bind(&image.path("/disk"), image.path("/mnt/big"));
+    symlink("../../../mnt/big", &data).unwrap();
+    image.run(&PURGE);
+    assert!(image.path("/disk/data").is_dir());
+    assert!(!image.path("/etc/seawall").exists());
+}
+
+#[test]
 fn what_a_link_leads_to_is_named_and_stays() {
     if !is_root() {
         return;
