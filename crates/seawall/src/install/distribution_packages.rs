@@ -34,13 +34,36 @@ fn asked_for() -> Result<BTreeSet<String>, InstallError> {
         .collect())
 }
 
-/// The names of all packages that are installed.
+/// The names of all packages that are installed, if only in part.
 pub(super) fn installed() -> Result<BTreeSet<String>, InstallError> {
+    present(|state| state != REMOVED)
+}
+
+/// The state of a package of Debian's that was removed, and left its settings (dpkg-query(1)).
+const REMOVED: &str = "config-files";
+
+/// The names of all packages of which something is there, by the state that Debian's have.
+fn present(counts: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, InstallError> {
     let list = match is_debian() {
-        true => Call::new(&["dpkg-query", "--show", "--showformat=${Package}\\n"]),
-        false => Call::new(&["rpm", "--query", "--all", "--queryformat=%{NAME}\\n"]),
+        true => Call::new(&[
+            "dpkg-query",
+            "--show",
+            "--showformat=${db:Status-Status} ${Package}\\n",
+        ]),
+        false => Call::new(&[
+            "rpm",
+            "--query",
+            "--all",
+            "--queryformat=installed %{NAME}\\n",
+        ]),
     };
-    Ok(run(&list)?.lines().map(str::to_owned).collect())
+    Ok(names_with(&run(&list)?, counts))
+}
+
+fn names_with(list: &str, counts: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let packages = list.lines().filter_map(|line| line.split_once(' '));
+    let counted = packages.filter(|(state, _)| counts(state));
+    counted.map(|(_, name)| name.to_owned()).collect()
 }
 
 /// Which packages would come with these, as far as that can be told beforehand.
@@ -54,10 +77,7 @@ pub(super) fn foretold(names: &[String]) -> Result<BTreeSet<String>, InstallErro
 
 /// Installs packages, with those that they need.
 pub(super) fn install(names: &[String]) -> Result<(), InstallError> {
-    if is_debian() {
-        // What an interruption left half done keeps apt from doing anything.
-        run(&Call::new(&["dpkg", "--configure", "--pending"]))?;
-    }
+    finish_interrupted()?;
     let program: &[&str] = match is_debian() {
         true => &["apt-get", "install", "--yes", "--no-install-recommends"],
         false => &["dnf", "install", "--assumeyes"],
@@ -74,6 +94,14 @@ pub(super) fn install(names: &[String]) -> Result<(), InstallError> {
     })
 }
 
+/// Finishes what an interruption left half done, which would keep apt and dpkg from doing anything.
+pub(super) fn finish_interrupted() -> Result<(), InstallError> {
+    match is_debian() {
+        true => run(&Call::new(&["dpkg", "--configure", "--pending"])).map(drop),
+        false => Ok(()),
+    }
+}
+
 /// Fetches the lists of what there is to install, which may be missing or old.
 pub(super) fn refresh() -> Result<(), InstallError> {
     let call = match is_debian() {
@@ -85,9 +113,10 @@ pub(super) fn refresh() -> Result<(), InstallError> {
 
 /// Decides which of these packages can go without taking anything of somebody else's with them.
 pub(super) fn part(names: &[String]) -> Result<Parting, InstallError> {
-    let present = installed()?;
-    let mut names: BTreeSet<_> = names.iter().cloned().collect();
-    names.retain(|name| present.contains(name));
+    // Of those that somebody has removed the settings are left.
+    let present = present(|_| true)?;
+    let names: BTreeSet<_> = names.iter().cloned().collect();
+    let mut names = &names & &present;
     let mut holding = BTreeSet::new();
     let is_server = |name: &String| name.starts_with("postgresql");
     if names.iter().any(is_server) && !database::is_nobody_elses() {
@@ -175,6 +204,16 @@ fn is_debian() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_of_which_only_settings_are_left_are_not_installed() {
+        let list = "installed a\nconfig-files b\nhalf-configured c\n";
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let installed: BTreeSet<_> = names(&["a", "c"]);
+        assert_eq!(names_with(list, |state| state != REMOVED), installed);
+        let all: BTreeSet<_> = names(&["a", "b", "c"]);
+        assert_eq!(names_with(list, |_| true), all);
+    }
 
     #[test]
     fn what_apt_and_dpkg_would_do_is_read() {

@@ -211,6 +211,7 @@ pub(super) fn undo(
     }
     let outcome = match entry {
         Entry::Packages { names } => {
+            distribution_packages::finish_interrupted()?;
             let parting = distribution_packages::part(names)?;
             distribution_packages::purge(&parting.going)?;
             return Ok(parted(&parting));
