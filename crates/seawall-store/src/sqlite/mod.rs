@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use file::OpenedFile;
-use worker::{ReadRequest, Reader, WriteRequest, Writer, ask};
+use worker::{Access, ReadRequest, Reader, WriteRequest, Writer, ask};
 
 mod error;
 mod file;
@@ -56,10 +56,16 @@ impl SqliteStore {
         let description: Arc<str> = format!("SQLite {}", path.display()).into();
         let path = schema::prepare_file(&description, path)?;
         let file = OpenedFile::at(&path).map_err(|e| error::file_error(&description, &path, &e))?;
-        let writer = schema::connect(&description, &path)?;
-        let reader = schema::connect(&description, &path)?;
-        let mut writer = Writer::new(description.clone(), file.clone(), writer, codec.clone());
-        let mut reader = Reader::new(description.clone(), file, reader, codec.clone());
+        let access = || {
+            Ok(Access {
+                store: description.clone(),
+                file: file.clone(),
+                connection: schema::connect(&description, &path)?,
+                codec: codec.clone(),
+            })
+        };
+        let mut writer = Writer::new(access()?);
+        let mut reader = Reader::new(access()?);
         Ok(Self {
             reader: worker::spawn(&description, "sqlite-reader", move |r| reader.serve(r))?,
             writer: worker::spawn(&description, "sqlite-writer", move |r| writer.serve(r))?,

@@ -106,29 +106,52 @@ fn ended(store: &Arc<str>) -> StoreError {
     )
 }
 
-/// The connection that writes.
+/// A connection to the file, and what work on it needs.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) store: Arc<str>,
+    pub(super) file: OpenedFile,
+    pub(super) connection: Connection,
+    pub(super) codec: Codec,
+}
+
+impl Access {
+    /// Does the same for each of some items, in one transaction, so that the file is locked once for
+    /// all of them.
+    fn each<I, T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        items: &[I],
+        work: impl Fn(&Transaction<'_>, &Codec, &I) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        in_transaction(&mut self.connection, behavior, |transaction| {
+            let done = items
+                .iter()
+                .map(|item| work(transaction, &self.codec, item));
+            done.collect()
+        })
+    }
+
+    /// Answers. What was done in a file that is no longer the store's was not done.
+    fn reply<T>(&self, answer: Answer<T>, result: rusqlite::Result<T>) {
+        let result = result.map_err(|error| store_error(&self.store, &error));
+        // Nobody listens any more when the caller gave up; what was done stays done.
+        let _ = answer.send(self.file.check(&self.store).and(result));
+    }
+}
+
+/// What changes sessions.
 #[derive(Debug)]
 pub(super) struct Writer {
-    store: Arc<str>,
-    file: OpenedFile,
-    connection: Connection,
-    codec: Codec,
+    access: Access,
     statements: Statements,
     sweep: Sweep,
 }
 
 impl Writer {
-    pub(super) fn new(
-        store: Arc<str>,
-        file: OpenedFile,
-        connection: Connection,
-        codec: Codec,
-    ) -> Self {
+    pub(super) fn new(access: Access) -> Self {
         Self {
-            store,
-            file,
-            connection,
-            codec,
+            access,
             statements: Statements::new(),
             sweep: Sweep::new(),
         }
@@ -139,61 +162,49 @@ impl Writer {
             WriteRequest::Commit { commits, answer } => {
                 if !answer.is_closed() {
                     let outcomes = self.commit(commits);
-                    self.reply(answer, outcomes);
+                    self.access.reply(answer, outcomes);
                 }
             }
             WriteRequest::Claim { now, limit, answer } => {
                 if !answer.is_closed() {
-                    let claimed = in_transaction(
-                        &mut self.connection,
-                        TransactionBehavior::Immediate,
-                        |transaction| self.sweep.claim(transaction, &self.codec, now, limit),
-                    );
-                    self.reply(answer, claimed);
+                    let claimed = self.claim(now, limit);
+                    self.access.reply(answer, claimed);
                 }
             }
         }
     }
 
-    fn reply<T>(&self, answer: Answer<T>, result: rusqlite::Result<T>) {
-        reply(answer, &self.store, &self.file, result);
-    }
-
     fn commit(&mut self, commits: Vec<Commit>) -> rusqlite::Result<Vec<CommitOutcome>> {
-        let encode = |commit| Encoded::new(commit, &self.codec);
+        // Before the file is locked.
+        let encode = |commit| Encoded::new(commit, &self.access.codec);
         let encoded: Vec<_> = commits.into_iter().map(encode).collect();
         let behavior = TransactionBehavior::Immediate;
-        in_transaction(&mut self.connection, behavior, |transaction| {
-            encoded
-                .iter()
-                .map(|commit| self.statements.carry_out(transaction, commit))
-                .collect()
+        self.access.each(behavior, &encoded, |transaction, _, one| {
+            self.statements.carry_out(transaction, one)
+        })
+    }
+
+    fn claim(&mut self, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<Expired>> {
+        let Access {
+            connection, codec, ..
+        } = &mut self.access;
+        in_transaction(connection, TransactionBehavior::Immediate, |transaction| {
+            self.sweep.claim(transaction, codec, now, limit)
         })
     }
 }
 
-/// The connection that reads.
+/// What looks sessions up.
 #[derive(Debug)]
 pub(super) struct Reader {
-    store: Arc<str>,
-    file: OpenedFile,
-    connection: Connection,
-    codec: Codec,
+    access: Access,
     statements: Statements,
 }
 
 impl Reader {
-    pub(super) fn new(
-        store: Arc<str>,
-        file: OpenedFile,
-        connection: Connection,
-        codec: Codec,
-    ) -> Self {
+    pub(super) fn new(access: Access) -> Self {
         Self {
-            store,
-            file,
-            connection,
-            codec,
+            access,
             statements: Statements::new(),
         }
     }
@@ -203,7 +214,7 @@ impl Reader {
             ReadRequest::Read { reads, answer } => {
                 if !answer.is_closed() {
                     let outcomes = self.read(&reads);
-                    self.reply(answer, outcomes);
+                    self.access.reply(answer, outcomes);
                 }
             }
             ReadRequest::List {
@@ -211,8 +222,9 @@ impl Reader {
                 now,
                 answer,
             } => {
-                let sessions = self.statements.list(&self.connection, &principal, now);
-                self.reply(answer, sessions);
+                let connection = &self.access.connection;
+                let sessions = self.statements.list(connection, &principal, now);
+                self.access.reply(answer, sessions);
             }
             ReadRequest::Locate {
                 lookups,
@@ -220,49 +232,33 @@ impl Reader {
                 answer,
             } => {
                 let located = self.locate(&lookups, now);
-                self.reply(answer, located);
+                self.access.reply(answer, located);
             }
             ReadRequest::Count { answer } => {
-                let count = count(&self.connection);
-                self.reply(answer, count);
+                let count = count(&self.access.connection);
+                self.access.reply(answer, count);
             }
         }
     }
 
-    fn reply<T>(&self, answer: Answer<T>, result: rusqlite::Result<T>) {
-        reply(answer, &self.store, &self.file, result);
-    }
-
-    /// Reads in one transaction, so that the file is locked once for the whole batch.
     fn read(&mut self, reads: &[Read]) -> rusqlite::Result<Vec<ReadOutcome>> {
-        in_transaction(
-            &mut self.connection,
-            TransactionBehavior::Deferred,
-            |transaction| {
-                reads
-                    .iter()
-                    .map(|read| self.statements.read(transaction, &self.codec, read))
-                    .collect()
-            },
-        )
+        let behavior = TransactionBehavior::Deferred;
+        self.access
+            .each(behavior, reads, |transaction, codec, one| {
+                self.statements.read(transaction, codec, one)
+            })
     }
 
-    /// Looks for sessions in one transaction: one that moves meanwhile is not missed.
+    /// In one transaction a session that moves meanwhile is not missed.
     fn locate(
         &mut self,
         lookups: &[Lookup],
         now: Timestamp,
     ) -> rusqlite::Result<Vec<Option<SessionKey>>> {
-        in_transaction(
-            &mut self.connection,
-            TransactionBehavior::Deferred,
-            |transaction| {
-                lookups
-                    .iter()
-                    .map(|lookup| self.statements.locate(transaction, lookup, now))
-                    .collect()
-            },
-        )
+        let behavior = TransactionBehavior::Deferred;
+        self.access.each(behavior, lookups, |transaction, _, one| {
+            self.statements.locate(transaction, one, now)
+        })
     }
 }
 
@@ -282,11 +278,4 @@ fn in_transaction<T>(
     let done = work(&transaction)?;
     transaction.commit()?;
     Ok(done)
-}
-
-/// Answers. What was done in a file that is no longer the store's was not done.
-fn reply<T>(answer: Answer<T>, store: &Arc<str>, file: &OpenedFile, result: rusqlite::Result<T>) {
-    let result = result.map_err(|error| store_error(store, &error));
-    // Nobody listens any more when the caller gave up; what was done stays done.
-    let _ = answer.send(file.check(store).and(result));
 }
