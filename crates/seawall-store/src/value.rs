@@ -1,5 +1,7 @@
 //! The values that a session can hold, and the way between them and Rust types.
 
+mod reading;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
@@ -40,7 +42,7 @@ pub enum Value {
 pub enum ValueError {
     /// The type asks for something else than what is stored.
     #[error("the stored value has another type: {0}")]
-    Decode(#[source] rmp_serde::decode::Error),
+    Decode(#[source] serde::de::value::Error),
     /// The type's serializer failed, or the value has no counterpart (an integer over 63 bits).
     #[error("the value cannot be stored: {0}")]
     Encode(Box<dyn std::error::Error + Send + Sync>),
@@ -87,10 +89,12 @@ impl Value {
         }
     }
 
-    /// Turns any serializable Rust value into a [`Value`].
+    /// Turns any serializable Rust value into a [`Value`]. Nested options lose what is between them:
+    /// `Some(None)` becomes [`Value::Null`], as `None` does.
     ///
     /// # Errors
-    /// [`ValueError::Encode`] when the type's serializer fails or an integer exceeds `i64`.
+    /// [`ValueError::Encode`] when the type's serializer fails, a `u64` exceeds `i64`, or the key of a
+    /// map is no text, integer, truth value, character or enum without content.
     pub fn from_serializable<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
         let bytes = rmp_serde::to_vec_named(value).map_err(|e| ValueError::Encode(e.into()))?;
         rmp_serde::from_slice(&bytes).map_err(|e| ValueError::Encode(e.into()))
@@ -105,8 +109,7 @@ impl Value {
         if !self.is_readable() {
             return Err(ValueError::Opaque);
         }
-        let bytes = rmp_serde::to_vec_named(self).map_err(|e| ValueError::Encode(e.into()))?;
-        rmp_serde::from_slice(&bytes).map_err(ValueError::Decode)
+        T::deserialize(self).map_err(ValueError::Decode)
     }
 
     /// Whether this program can read the value: everything but [`Value::Opaque`].
@@ -253,11 +256,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-const MAP_NAME: &str = "a map key must be text or an integer";
+const MAP_NAME: &str = "a map key must be text, an integer or a truth value";
 
 /// Maps keyed by integers are common in Rust types; their keys are kept as decimal text.
 fn map_name(name: &Value) -> Option<Arc<str>> {
     match name {
+        Value::Bool(name) => Some(name.to_string().into()),
         Value::String(name) => Some(name.clone()),
         Value::I64(name) => Some(name.to_string().into()),
         _ => None,
@@ -297,6 +301,74 @@ mod tests {
             let value = Value::from_serializable(&cart).unwrap();
             assert_eq!(value.to_deserializable::<Cart>().unwrap(), cart);
         }
+    }
+
+    fn assert_comes_back<T>(kept: &T)
+    where
+        T: PartialEq + fmt::Debug + Serialize + DeserializeOwned,
+    {
+        let value = Value::from_serializable(kept).unwrap();
+        assert_eq!(value.to_deserializable::<T>().unwrap(), *kept, "{value:?}");
+    }
+
+    #[test]
+    fn maps_come_back_whatever_their_keys_are() {
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        struct Id(u64);
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        enum Size {
+            Large,
+        }
+        assert_comes_back(&BTreeMap::from([(7_u32, "a".to_owned())]));
+        assert_comes_back(&BTreeMap::from([(i64::MIN, 1), (-1, 2)]));
+        assert_comes_back(&BTreeMap::from([(Id(7), BTreeMap::from([(8_u8, ())]))]));
+        assert_comes_back(&BTreeMap::from([(true, 1), (false, 0)]));
+        assert_comes_back(&BTreeMap::from([(Some(3_i8), 1)]));
+        assert_comes_back(&BTreeMap::from([('c', 1)]));
+        assert_comes_back(&BTreeMap::from([(Size::Large, 1)]));
+        assert_comes_back(&BTreeMap::from([("7".to_owned(), 1)]));
+        let refused = Value::from_serializable(&BTreeMap::from([((1, 2), 3)]));
+        assert!(matches!(refused, Err(ValueError::Encode(_))));
+    }
+
+    #[test]
+    fn types_of_every_shape_come_back() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Unit;
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Any {
+            Unit,
+            New(u8),
+            Tuple(u8, String),
+            Struct { a: Option<char> },
+            Nested(Option<Kind>),
+        }
+        assert_comes_back(&Unit);
+        assert_comes_back(&(1_u8, 'x', None::<u8>, [1.5_f32, f32::INFINITY]));
+        assert_comes_back(&vec![i128::MIN, i128::MAX, 5]);
+        assert_comes_back(&u128::MAX);
+        assert_comes_back(&std::time::Duration::from_millis(1_500));
+        assert_comes_back(&"::1".parse::<std::net::IpAddr>().unwrap());
+        assert_comes_back(&vec![
+            Any::Unit,
+            Any::New(1),
+            Any::Tuple(2, "x".to_owned()),
+            Any::Struct { a: Some('a') },
+            Any::Nested(None),
+            Any::Nested(Some(Kind::Plain)),
+        ]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let error = |value: Value| value.to_deserializable::<u8>().unwrap_err().to_string();
+        let map = Value::Map(BTreeMap::new());
+        assert!(error(map).ends_with("invalid type: map, expected u8"));
+        assert!(error(Value::I64(300)).contains("300"));
+        let surplus = Value::List(vec![Value::I64(1), Value::I64(2)]);
+        assert!(surplus.to_deserializable::<(u8,)>().is_err());
+        let number = Value::Map(BTreeMap::from([("x".into(), Value::Null)]));
+        assert!(number.to_deserializable::<BTreeMap<u8, ()>>().is_err());
     }
 
     #[test]
