@@ -126,7 +126,7 @@ impl CookieSettings {
         header
     }
 
-    /// Checks that name and path can stand in a cookie.
+    /// Checks that the settings can stand in a cookie, and that browsers would keep it.
     ///
     /// # Errors
     /// What is wrong, for the person who set it.
@@ -143,6 +143,32 @@ impl CookieSettings {
             return Err(format!(
                 "cookie path {:?}: start it with / and leave out ;",
                 self.path
+            ));
+        }
+        self.kept_by_browsers()
+    }
+
+    /// Checks what browsers ask of a cookie; they drop others without a word (RFC 6265bis, sections
+    /// 4.1.3 and 5.7).
+    fn kept_by_browsers(&self) -> Result<(), String> {
+        let is_secure = self.secure == Secure::Always;
+        let begins = |prefix: &str| {
+            let beginning = self.name.get(..prefix.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
+        };
+        if self.same_site == SameSite::None && !is_secure {
+            return Err("cookie with SameSite=None: browsers drop it unless it is secure".into());
+        }
+        if (begins("__Secure-") || begins("__Host-")) && !is_secure {
+            let name = &self.name;
+            return Err(format!(
+                "cookie name {name:?}: browsers drop it unless it is secure"
+            ));
+        }
+        if begins("__Host-") && &*self.path != "/" {
+            let Self { name, path, .. } = self;
+            return Err(format!(
+                "cookie name {name:?}: browsers drop it unless its path is /, not {path:?}"
             ));
         }
         Ok(())
@@ -225,5 +251,25 @@ mod tests {
             ..CookieSettings::default()
         };
         assert!(path.validate().is_err());
+    }
+
+    #[test]
+    fn cookies_that_browsers_would_drop_are_refused() {
+        let settings = |name: &str, path: &str, secure, same_site| CookieSettings {
+            name: name.into(),
+            path: path.into(),
+            secure,
+            same_site,
+        };
+        let host = |path, secure| settings("__Host-id", path, secure, SameSite::Lax).validate();
+        assert!(host("/", Secure::Always).is_ok());
+        assert!(host("/", Secure::Never).unwrap_err().contains("secure"));
+        assert!(host("/shop", Secure::Always).unwrap_err().contains("path"));
+        let secure = |secure| settings("__SECURE-id", "/shop", secure, SameSite::Lax).validate();
+        assert!(secure(Secure::Always).is_ok());
+        assert!(secure(Secure::Never).is_err());
+        let cross_site = |secure| settings("id", "/", secure, SameSite::None).validate();
+        assert!(cross_site(Secure::Always).is_ok());
+        assert!(cross_site(Secure::Never).is_err());
     }
 }

@@ -20,11 +20,11 @@ pub enum PrincipalLimit {
 impl PrincipalLimit {
     pub(crate) fn validate(self) -> Result<(), String> {
         let (Self::EvictOldest(limit) | Self::Refuse(limit)) = self;
-        if limit < usize::from(LIST_LIMIT) {
+        if (1..usize::from(LIST_LIMIT)).contains(&limit) {
             return Ok(());
         }
         Err(format!(
-            "principal limit {limit}: it must be less than {LIST_LIMIT}"
+            "principal limit {limit}: it must be at least 1 and less than {LIST_LIMIT}"
         ))
     }
 }

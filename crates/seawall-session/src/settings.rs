@@ -177,6 +177,9 @@ impl SessionSettings {
                 return Err(format!("{what}: every session would be too old at once"));
             }
         }
+        if self.attempt_limit == 0 {
+            return Err("attempt limit 0: every request must try once".to_owned());
+        }
         self.principal_limit
             .map_or(Ok(()), PrincipalLimit::validate)?;
         self.cookie.validate()
@@ -224,5 +227,21 @@ mod tests {
         assert!(node.validate().unwrap_err().contains("node.1"));
         assert!(context(&"/x".repeat(40)).validate().is_err());
         assert!(SessionSettings::default().validate().is_ok());
+    }
+
+    #[test]
+    fn limits_that_let_nothing_through_are_refused() {
+        let no_attempt = SessionSettings {
+            attempt_limit: 0,
+            ..SessionSettings::default()
+        };
+        assert!(no_attempt.validate().unwrap_err().contains("attempt limit"));
+        for limit in [PrincipalLimit::Refuse(0), PrincipalLimit::EvictOldest(0)] {
+            let no_login = SessionSettings {
+                principal_limit: Some(limit),
+                ..SessionSettings::default()
+            };
+            assert!(no_login.validate().unwrap_err().contains("principal limit"));
+        }
     }
 }
