@@ -18,7 +18,7 @@ pub(crate) const SHARED_CONTEXT: &str = "*";
 const SEPARATOR: char = '/';
 
 /// The part of shared sessions that is one application's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compartment {
     prefix: Arc<str>,
 }

@@ -10,6 +10,12 @@ use crate::limits::LimitExceeded;
 /// Why a session could not be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SessionError {
+    /// The response has left without a session, or with the old id.
+    #[error(
+        "the response has left: its client cannot be told of a new session or session id; do this \
+         before the handler answers"
+    )]
+    Answered,
     /// Other nodes kept writing the session in between.
     #[error("the session was changed by others {attempts} times in a row; try again")]
     Contended {
@@ -29,7 +35,7 @@ pub enum SessionError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An attribute has another type, or cannot be stored.
-    #[error("session attribute {name:?}")]
+    #[error("session attribute {name:?}: {source}")]
     Value {
         /// The attribute's name.
         name: Arc<str>,
@@ -57,7 +63,7 @@ impl SessionError {
             Self::Ended | Self::Limit(LimitExceeded::SessionsOfPrincipal { .. }) => {
                 StatusCode::CONFLICT
             }
-            Self::Limit(_) | Self::NoLayer | Self::Value { .. } => {
+            Self::Answered | Self::Limit(_) | Self::NoLayer | Self::Value { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::Store(error) => match error {

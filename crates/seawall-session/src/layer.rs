@@ -18,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
+    answered::Answered,
     cookie::Presented,
     error::SessionError,
     manager::SessionManager,
@@ -30,7 +31,12 @@ use crate::{
 /// The session is loaded when a handler first asks for it, so requests that need none cost the
 /// store nothing. Changes are committed after the handler and before the response (P1); when the
 /// store does not take them, or did not when the handler committed them itself, the client gets the
-/// error instead of the response; unless that tells of a failure anyway.
+/// error instead of the response; unless that tells of a failure anyway. A streamed body begins
+/// after that.
+///
+/// Whatever asks for the [`Session`] must be inside of the layer: handlers, and middleware that is
+/// added to a router before it. Where a request meets the layer of one manager twice, the outer one
+/// counts; of layers with different managers, which need cookies of different names, the inner one.
 #[derive(Debug, Clone)]
 pub struct SessionLayer {
     manager: SessionManager,
@@ -75,6 +81,7 @@ pub struct SessionHandle {
     presented: Arc<[Presented]>,
     device: Option<Arc<Device>>,
     session: Arc<OnceCell<Session>>,
+    answered: Answered,
 }
 
 impl SessionHandle {
@@ -84,8 +91,41 @@ impl SessionHandle {
     /// [`SessionError::Store`] when the store does not answer.
     pub async fn session(&self) -> Result<&Session, SessionError> {
         self.session
-            .get_or_try_init(|| Session::load(&self.manager, &self.presented, self.device.as_ref()))
+            .get_or_try_init(|| {
+                let device = self.device.as_ref();
+                Session::load(&self.manager, &self.presented, device, &self.answered)
+            })
             .await
+    }
+
+    fn new<B>(manager: &SessionManager, request: &Request<B>) -> Self {
+        let name = &manager.settings().cookie.name;
+        Self {
+            manager: manager.clone(),
+            presented: Presented::all(request.headers(), name).into(),
+            device: device_of(manager, request),
+            session: Arc::new(OnceCell::new()),
+            answered: Answered::default(),
+        }
+    }
+
+    /// Makes `response` what the client gets, now that everything that was done for it is known.
+    async fn finish<R: Default>(&self, mut response: Response<R>) -> Response<R> {
+        let Some(session) = self.session.get() else {
+            return response;
+        };
+        let cookie = match session.finish().await {
+            Ok(cookie) => cookie,
+            Err(error) => return withheld(response, &error),
+        };
+        let headers = response.headers_mut();
+        if let Some(cookie) = cookie {
+            headers.append(SET_COOKIE, cookie);
+        }
+        if session.is_unverified() {
+            headers.insert(UNVERIFIED_HEADER, UNVERIFIED);
+        }
+        response
     }
 }
 
@@ -105,35 +145,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let presented = Presented::all(request.headers(), &self.manager.settings().cookie.name);
-        let session = Arc::new(OnceCell::new());
-        let manager = self.manager.clone();
-        let device = device_of(&manager, &request);
-        let handle = SessionHandle {
-            manager,
-            device,
-            presented: presented.into(),
-            session: session.clone(),
+        let outer = request.extensions().get::<SessionHandle>();
+        let handle = match outer {
+            Some(outer) if outer.manager.is(&self.manager) => None,
+            _ => Some(SessionHandle::new(&self.manager, &request)),
         };
-        request.extensions_mut().insert(handle);
+        if let Some(handle) = handle.clone() {
+            request.extensions_mut().insert(handle);
+        }
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         Box::pin(async move {
-            let mut response = inner.call(request).await?;
-            let Some(session) = session.get() else {
+            let response = inner.call(request).await?;
+            let Some(handle) = handle else {
                 return Ok(response);
             };
-            let cookie = match session.finish().await {
-                Ok(cookie) => cookie,
-                Err(error) => return Ok(withheld(response, &error)),
-            };
-            let headers = response.headers_mut();
-            if let Some(cookie) = cookie {
-                headers.append(SET_COOKIE, cookie);
-            }
-            if session.is_unverified() {
-                headers.insert(UNVERIFIED_HEADER, UNVERIFIED);
-            }
+            let response = handle.finish(response).await;
+            handle.answered.set();
             Ok(response)
         })
     }

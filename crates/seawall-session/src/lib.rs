@@ -10,6 +10,7 @@
 //! What holds: a response leaves only after the changes made for it are durable; no update is lost,
 //! whichever process served it; an invalidated session stays dead.
 
+mod answered;
 mod cache;
 mod cached;
 mod compartment;

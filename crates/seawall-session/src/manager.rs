@@ -150,6 +150,11 @@ impl SessionManager {
         })
     }
 
+    /// Whether `other` is a clone of this manager.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner) && self.compartment == other.compartment
+    }
+
     /// How these sessions behave.
     #[must_use]
     pub fn settings(&self) -> &SessionSettings {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use seawall_store::{Device, LIST_LIMIT, SessionKey, SessionSummary, notes};
 
 use crate::{
-    error::SessionError, limits::LimitExceeded, manager::SessionManager, session::Session,
+    error::SessionError,
+    limits::{LimitExceeded, check_principal},
+    manager::SessionManager,
+    session::Session,
 };
 
-/// How many sessions a principal may have, less than [`LIST_LIMIT`], and what happens to one too many.
+/// How many sessions a principal may have (1 at least, less than [`LIST_LIMIT`]), and what happens to one too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalLimit {
     /// The sessions that were used least recently end, so that the new one fits.
@@ -131,6 +134,23 @@ impl SessionManager {
 }
 
 impl Session {
+    /// Whose session it is.
+    #[must_use]
+    pub fn principal(&self) -> Option<Arc<str>> {
+        self.lock().view.principal.clone()
+    }
+
+    /// Says whose session it is, for example `user:42`.
+    ///
+    /// # Errors
+    /// [`SessionError::Limit`] when it is empty, too long, or has a NUL in it.
+    pub fn set_principal(&self, principal: Option<Arc<str>>) -> Result<(), SessionError> {
+        check_principal(principal.as_deref())?;
+        self.lock()
+            .change(|changes| changes.set_principal(principal));
+        Ok(())
+    }
+
     /// Makes this the session of a principal who has just proved to be that: sets the principal,
     /// gives the session a new id (an attacker may know the old one), and keeps the limit of
     /// sessions for each principal.
@@ -141,6 +161,7 @@ impl Session {
     /// [`SessionError::Limit`] when the principal has too many sessions already, or is not one;
     /// otherwise as [`rotate_id`](Self::rotate_id).
     pub async fn log_in(&self, principal: impl Into<Arc<str>>) -> Result<(), SessionError> {
+        self.check_not_answered()?;
         let principal = principal.into();
         self.manager()
             .admit(&principal, self.key().as_ref())

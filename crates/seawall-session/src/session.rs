@@ -11,12 +11,12 @@ use seawall_store::{ChangeSet, Device, SessionKey, SessionRecord, Timestamp, Val
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    answered::Answered,
     cached::Cached,
     cookie::Presented,
     draft::Draft,
     error::SessionError,
     id::SessionId,
-    limits::check_principal,
     manager::{Fate, Found, SessionManager, Trust},
     pending::{Pending, Work},
     watch::Watch,
@@ -30,6 +30,12 @@ use crate::{
 ///
 /// Nothing that was asked for is lost when the store does not take it, or when the future is dropped
 /// before it answers: the next call tries again, and no response leaves that would be wrong about it.
+/// A handler that panics, or is cancelled because its client has gone, commits nothing by itself.
+///
+/// A WebSocket or a stream can keep its session when the response has left. `set` and `remove` wait
+/// there for a [`save`](Self::save): nothing else commits them. What would need another cookie (the
+/// first thing stored for a client without a session, a new id, a login) is
+/// [`SessionError::Answered`] there.
 ///
 /// ```no_run
 /// # use seawall_session::{Session, SessionError};
@@ -45,15 +51,16 @@ pub struct Session {
     inner: Arc<Mutex<Inner>>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     found: Option<Found>,
     device: Option<Arc<Device>>,
     /// What the handler sees: the record as loaded, with its own changes.
-    view: Arc<SessionRecord>,
+    pub(crate) view: Arc<SessionRecord>,
     /// When the session was used before this request.
     last_access: Timestamp,
     pending: Pending,
     cookie: Option<HeaderValue>,
+    answered: Answered,
     /// Once somebody has waited for the end of the session.
     watch: Option<Watch>,
     is_unverified: bool,
@@ -71,6 +78,7 @@ impl Session {
         manager: &SessionManager,
         presented: &[Presented],
         device: Option<&Arc<Device>>,
+        answered: &Answered,
     ) -> Result<Self, SessionError> {
         let view = manager.blank_record();
         let mut inner = Inner {
@@ -80,6 +88,7 @@ impl Session {
             view: Arc::new(view),
             pending: Pending::default(),
             cookie: None,
+            answered: answered.clone(),
             watch: None,
             is_unverified: false,
         };
@@ -92,7 +101,7 @@ impl Session {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner
             .lock()
             .expect("nothing panics while it holds this lock")
@@ -138,12 +147,6 @@ impl Session {
         self.lock().last_access
     }
 
-    /// Whose session it is.
-    #[must_use]
-    pub fn principal(&self) -> Option<Arc<str>> {
-        self.lock().view.principal.clone()
-    }
-
     /// An attribute; `None` when there is none of that name, or its bytes are damaged or of an
     /// unknown kind. Such bytes stay as they are until something else is set in their place, or the
     /// attribute is removed (P7); the store counts them, and the log names the attribute.
@@ -184,17 +187,6 @@ impl Session {
             .change(|changes| changes.set_idle_timeout(idle_timeout));
     }
 
-    /// Says whose session it is, for example `user:42`.
-    ///
-    /// # Errors
-    /// [`SessionError::Limit`] when it is empty, too long, or has a NUL in it.
-    pub fn set_principal(&self, principal: Option<Arc<str>>) -> Result<(), SessionError> {
-        check_principal(principal.as_deref())?;
-        self.lock()
-            .change(|changes| changes.set_principal(principal));
-        Ok(())
-    }
-
     /// Replaces an attribute by what `f` makes of it, and commits that at once together with the
     /// changes so far. Linearizable across all nodes: n increments add n (P2).
     ///
@@ -227,7 +219,8 @@ impl Session {
     /// Commits the changes so far, without waiting for the end of the request.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// As [`update`](Self::update); [`SessionError::Answered`] when the response has left and there is no
+    /// session yet.
     pub async fn save(&self) -> Result<(), SessionError> {
         if self.lock().pending.is_empty() {
             return Ok(());
@@ -294,10 +287,15 @@ impl Session {
     /// one holds everything (P8). Do this when somebody logs in.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// As [`update`](Self::update); [`SessionError::Answered`] when the response has left.
     pub async fn rotate_id(&self) -> Result<(), SessionError> {
+        self.check_not_answered()?;
         self.lock().pending.want_new_id();
         self.save().await
+    }
+
+    pub(crate) fn check_not_answered(&self) -> Result<(), SessionError> {
+        self.lock().answered.check()
     }
 
     /// Does `work` on top of the changes so far, commits both, and shows the result.
@@ -320,6 +318,7 @@ impl Session {
         loop {
             let (found, new_id, device) = self.lock().begin();
             let Some(found) = found else {
+                self.check_not_answered()?;
                 let creating = self.manager.create(&mut work, device.as_ref());
                 let ((result, done), created) = creating.await?;
                 match created {
@@ -373,6 +372,12 @@ impl Session {
             self.lock().cookie = Some(self.manager.issue(&renewed));
         }
         Ok(self.lock().cookie.take())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.answered.warn_of_loss(&self.pending);
     }
 }
 
@@ -451,7 +456,7 @@ impl Inner {
         self.view = Arc::new(blank);
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut ChangeSet)) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut ChangeSet)) {
         let mut one = ChangeSet::new();
         change(&mut one);
         one.apply(Arc::make_mut(&mut self.view));

@@ -39,6 +39,11 @@ async fn append(
     session.update(&name, appended).await
 }
 
+async fn read_as_number(session: Session) -> String {
+    let number = session.get::<u8>("a");
+    number.unwrap_err().to_string()
+}
+
 async fn log_in(session: Session) -> Result<(), SessionError> {
     session.log_in("user:42").await
 }
@@ -54,6 +59,7 @@ fn app(manager: SessionManager) -> Router {
         .route("/set/{name}/{value}", get(set))
         .route("/append/{name}/{value}", get(append))
         .route("/read/{name}", get(read))
+        .route("/read-as-number", get(read_as_number))
         .route("/log-in", get(log_in))
         .route("/log-out", get(log_out))
         .layer(SessionLayer::new(manager))
@@ -238,4 +244,15 @@ async fn p7_an_attribute_that_cannot_be_read_is_skipped_and_kept() {
         .unwrap();
     assert_eq!(kept["count"], damaged);
     assert_eq!(kept["name"], "Ada".into());
+}
+
+#[tokio::test]
+async fn an_attribute_of_another_type_is_named_with_both_types() {
+    let (_, [app, _]) = apps();
+    let browser = Browser::default();
+    text(&app, &browser, "/set/a/text").await;
+    let error = text(&app, &browser, "/read-as-number").await;
+    for part in ["\"a\"", "\"text\"", "expected u8"] {
+        assert!(error.contains(part), "{error}");
+    }
 }

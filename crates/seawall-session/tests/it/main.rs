@@ -1,6 +1,7 @@
 //! What the session manager promises, on two nodes that share one store.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answered;
 mod at_rest;
 mod cache;
 mod checklist;
