@@ -354,6 +354,11 @@ impl State {
         self.condition = Condition::Good;
     }
 
+    /// Whether it has ended, or lives on under another id.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.condition, Condition::Gone { .. })
+    }
+
     /// Ends the session here. Whoever waits is told, and later requests find nothing.
     pub(crate) fn end(&mut self, successor: Option<Arc<Cached>>) -> Option<Arc<Cached>> {
         let moved = successor.is_some();

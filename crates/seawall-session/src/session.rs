@@ -366,10 +366,14 @@ impl Session {
         failure.map_or(Ok(()), Err)?;
         self.save().await?;
         let cached = self.lock().found.as_ref().map(|found| found.cached.clone());
-        if let Some(cached) = cached
-            && let Some(renewed) = self.manager.renew_if_due(&cached).await
-        {
-            self.lock().cookie = Some(self.manager.issue(&renewed));
+        if let Some(cached) = cached {
+            if let Some(renewed) = self.manager.renew_if_due(&cached).await {
+                return Ok(Some(self.manager.issue(&renewed)));
+            }
+            if cached.lock().is_gone() {
+                // A login or logout meanwhile: the cookie that counts came with its answer.
+                return Ok(None);
+            }
         }
         Ok(self.lock().cookie.take())
     }

@@ -1,6 +1,6 @@
 //! What a handler does with its session when the response has left, and layers around layers.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use axum::{Router, body::Body, http::StatusCode, routing::get};
 use http::{
@@ -10,7 +10,10 @@ use http::{
 use seawall_session::{
     CookieSettings, Session, SessionError, SessionHandle, SessionLayer, SessionManager,
 };
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::{
+    Notify,
+    mpsc::{Receiver, channel},
+};
 use tower::ServiceExt;
 
 use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
@@ -153,4 +156,31 @@ async fn of_layers_with_cookies_of_their_own_the_inner_one_counts() {
     let browser = Browser::default();
     send(&app, &browser).await;
     assert!(browser.cookie().unwrap().starts_with("INNER="));
+}
+
+#[tokio::test]
+async fn a_slow_answer_does_not_put_an_old_id_in_the_place_of_a_login() {
+    let [one, two] = two_nodes(&Watched::new(), &clock());
+    let browser = Browser::default();
+    let counting = browser.visit(&two, |draft| draft.set("count", 1).unwrap());
+    counting.await.unwrap();
+    let logged_in = Arc::new(Notify::new());
+    let login = logged_in.clone();
+    let slow = async move |_: Session| login.notified().await;
+    let log_in = async |session: Session| session.log_in("user:42").await;
+    let slow = Router::new()
+        .route("/", get(slow))
+        .layer(SessionLayer::new(one.clone()));
+    let log_in = Router::new()
+        .route("/", get(log_in))
+        .layer(SessionLayer::new(one));
+    let before = Browser::with_cookie(browser.cookie());
+    let slowly = async { send(&slow, &before).await };
+    let quickly = async {
+        send(&log_in, &browser).await;
+        logged_in.notify_one();
+    };
+    let (slow, ()) = tokio::join!(slowly, quickly);
+    assert_eq!(slow.headers().get(SET_COOKIE), None);
+    assert_eq!(count(&two, &browser).await, Some(1));
 }
