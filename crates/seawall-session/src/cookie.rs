@@ -3,7 +3,7 @@
 //! The suffix names the node that served last; a balancer routes by it. A cookie with another
 //! node's suffix is issued anew, so that the client moves with the session.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
@@ -12,16 +12,33 @@ use crate::id::SessionId;
 /// How many cookies of the session's name are looked at; a client normally sends one.
 const CANDIDATE_LIMIT: usize = 4;
 
-/// How the session cookie is written.
+/// How the session cookie is written. It is always `HttpOnly`.
+///
+/// ```
+/// # use seawall_session::{CookieSettings, Secure};
+/// let cookie = CookieSettings {
+///     name: "__Host-id".into(),
+///     secure: Secure::Always,
+///     ..CookieSettings::default()
+/// };
+/// assert_eq!(cookie.validate(), Ok(()));
+/// ```
 #[derive(Debug, Clone)]
 pub struct CookieSettings {
-    /// The cookie's name.
+    /// The cookie's name; `JSESSIONID`.
     pub name: Arc<str>,
-    /// The path that the cookie is sent for.
+    /// The path that the cookie is sent for; `/`.
     pub path: Arc<str>,
-    /// Whether the cookie is sent over HTTPS only.
+    /// The domain that the cookie is sent to, with all below it, for example `shop.example`; `None`, the
+    /// default, for the very host that set it.
+    pub domain: Option<Arc<str>>,
+    /// How long browsers keep the cookie from the last response on, in whole seconds; with this each
+    /// response that looked at its session sends the cookie again. `None`, the default, until the
+    /// browser ends. It keeps no session alive: for that the idle timeout must be as long.
+    pub max_age: Option<Duration>,
+    /// Whether the cookie is sent over HTTPS only; it is not by default.
     pub secure: Secure,
-    /// Which cross-site requests carry the cookie.
+    /// Which cross-site requests carry the cookie; [`SameSite::Lax`].
     pub same_site: SameSite,
 }
 
@@ -30,6 +47,8 @@ impl Default for CookieSettings {
         Self {
             name: "JSESSIONID".into(),
             path: "/".into(),
+            domain: None,
+            max_age: None,
             secure: Secure::Never,
             same_site: SameSite::Lax,
         }
@@ -97,16 +116,17 @@ impl CookieSettings {
     /// The `Set-Cookie` header that gives the client a session.
     #[must_use]
     pub fn issue(&self, id: &SessionId, node: &str) -> HeaderValue {
-        self.header(&format!("{}.{node}", id.as_str()), "")
+        let value = format!("{}.{node}", id.as_str());
+        self.header(&value, self.max_age.map(|max_age| max_age.as_secs()))
     }
 
     /// The `Set-Cookie` header that takes the session away.
     #[must_use]
     pub fn expire(&self) -> HeaderValue {
-        self.header("", "; Max-Age=0")
+        self.header("", Some(0))
     }
 
-    fn header(&self, value: &str, lifetime: &str) -> HeaderValue {
+    fn header(&self, value: &str, max_age: Option<u64>) -> HeaderValue {
         let secure = if self.secure == Secure::Always {
             "; Secure"
         } else {
@@ -117,9 +137,14 @@ impl CookieSettings {
             SameSite::None => "None",
             SameSite::Strict => "Strict",
         };
+        let attribute = |name, value: Option<&dyn Display>| {
+            value.map_or(String::new(), |value| format!("; {name}={value}"))
+        };
+        let domain = attribute("Domain", self.domain.as_ref().map(|domain| domain as _));
+        let max_age = attribute("Max-Age", max_age.as_ref().map(|max_age| max_age as _));
         let Self { name, path, .. } = self;
         let text = format!(
-            "{name}={value}; Path={path}; HttpOnly{secure}; SameSite={same_site}{lifetime}"
+            "{name}={value}; Path={path}{domain}; HttpOnly{secure}; SameSite={same_site}{max_age}"
         );
         let mut header = HeaderValue::try_from(text).expect("settings and ids are checked text");
         header.set_sensitive(true);
@@ -145,6 +170,14 @@ impl CookieSettings {
                 self.path
             ));
         }
+        let domain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        if let Some(text) = &self.domain
+            && (text.is_empty() || !text.bytes().all(domain))
+        {
+            return Err(format!(
+                "cookie domain {text:?}: write a host name, such as shop.example"
+            ));
+        }
         self.kept_by_browsers()
     }
 
@@ -163,6 +196,15 @@ impl CookieSettings {
             let name = &self.name;
             return Err(format!(
                 "cookie name {name:?}: browsers drop it unless it is secure"
+            ));
+        }
+        if self.max_age.is_some_and(|max_age| max_age.as_secs() == 0) {
+            return Err("cookie with a maximal age of less than 1 s: browsers drop it".into());
+        }
+        if begins("__Host-") && self.domain.is_some() {
+            let name = &self.name;
+            return Err(format!(
+                "cookie name {name:?}: browsers drop it if it has a domain"
             ));
         }
         if begins("__Host-") && &*self.path != "/" {
@@ -260,6 +302,7 @@ mod tests {
             path: path.into(),
             secure,
             same_site,
+            ..CookieSettings::default()
         };
         let host = |path, secure| settings("__Host-id", path, secure, SameSite::Lax).validate();
         assert!(host("/", Secure::Always).is_ok());
@@ -271,5 +314,17 @@ mod tests {
         let cross_site = |secure| settings("id", "/", secure, SameSite::None).validate();
         assert!(cross_site(Secure::Always).is_ok());
         assert!(cross_site(Secure::Never).is_err());
+        let domain = |name: &str, domain: &str| CookieSettings {
+            domain: Some(domain.into()),
+            ..settings(name, "/", Secure::Always, SameSite::Lax)
+        };
+        assert!(domain("id", "shop.example").validate().is_ok());
+        assert!(domain("id", "shop;example").validate().is_err());
+        assert!(domain("__Host-id", "shop.example").validate().is_err());
+        let short = CookieSettings {
+            max_age: Some(Duration::from_millis(999)),
+            ..CookieSettings::default()
+        };
+        assert!(short.validate().is_err());
     }
 }

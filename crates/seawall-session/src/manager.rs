@@ -199,7 +199,7 @@ impl SessionManager {
         if let Some(found) = self.find(presented, device.as_ref()).await?
             && let Some((value, fate, cached)) = self.work(found.clone(), &mut work).await?
         {
-            let reissue = !found.suffix_is_ours || found.is_not(&cached);
+            let reissue = self.must_reissue(&found, &cached);
             return Ok(Visited {
                 value,
                 cookie: self.cookie_after(fate, reissue, &cached).await,
@@ -233,6 +233,13 @@ impl SessionManager {
     pub(crate) fn noted(&self, device: Option<Device>) -> Option<Arc<Device>> {
         let device = device.filter(|_| self.settings().device_notes);
         device.map(Arc::new)
+    }
+
+    /// Whether the client needs a cookie again, after a request that found this and went on with
+    /// `cached`.
+    pub(crate) fn must_reissue(&self, found: &Found, cached: &Arc<Cached>) -> bool {
+        let ages = self.settings().cookie.max_age.is_some();
+        ages || !found.suffix_is_ours || found.is_not(cached)
     }
 
     pub(crate) fn issue(&self, id: &SessionId) -> HeaderValue {

@@ -394,7 +394,7 @@ impl Inner {
             })
             .await?;
         if let Some(((view, last_access), fate, cached)) = looked {
-            let reissue = !found.suffix_is_ours || found.is_not(&cached);
+            let reissue = manager.must_reissue(&found, &cached);
             self.view = view;
             self.last_access = last_access;
             self.is_unverified = fate == Fate::Unverified;

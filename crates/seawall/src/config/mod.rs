@@ -372,6 +372,10 @@ fn balancer(raw: &Raw) -> BalancerConfig {
 fn session(raw: &raw::Session) -> SessionSettings {
     let cookie = CookieSettings {
         name: Arc::from(raw.cookie.name.as_str()),
+        domain: Some(raw.cookie.domain.as_str())
+            .filter(|domain| !domain.is_empty())
+            .map(Arc::from),
+        max_age: raw.cookie.max_age.0,
         secure: if raw.cookie.secure {
             Secure::Always
         } else {

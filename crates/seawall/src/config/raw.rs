@@ -107,6 +107,8 @@ pub(super) enum Consistency {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Cookie {
     pub(super) name: String,
+    pub(super) domain: String,
+    pub(super) max_age: Timeout,
     pub(super) secure: bool,
     pub(super) same_site: SameSite,
 }
@@ -264,6 +266,8 @@ impl Default for Cookie {
     fn default() -> Self {
         Self {
             name: "JSESSIONID".to_owned(),
+            domain: String::new(),
+            max_age: Timeout(None),
             secure: false,
             same_site: SameSite::Lax,
         }

@@ -95,6 +95,8 @@ fn wrong_values_say_where_and_what_to_write() {
     );
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
     assert!(error("[session.cookie]\nname = \"a b\"").contains("cookie name"));
+    assert!(error("[session.cookie]\nsame_site = \"none\"").contains("secure"));
+    assert!(error("[session.cookie]\ndomain = \"a b\"").contains("cookie domain"));
     assert!(error("[store]\nurl = \"oracle://u:hush@h\"").contains("store.url"));
     assert!(!error("[store]\nurl = \"oracle://u:hush@h\"").contains("hush"));
     assert!(

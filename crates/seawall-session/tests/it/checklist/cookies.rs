@@ -1,14 +1,18 @@
 //! Which cookies are sessions, and what is no cookie.
 
+use axum::{Router, body::Body, routing::get};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header::COOKIE, header::SET_COOKIE};
-use seawall_session::{CookieSettings, Presented, SameSite, Secure, Session, SessionId};
+use seawall_session::{
+    CookieSettings, Presented, SameSite, Secure, Session, SessionId, SessionLayer, SessionManager,
+};
+use tower::ServiceExt;
 
 use super::send;
-use crate::support::{Browser, Watched, clock, two_nodes};
+use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
 
 const UNKNOWN: &str = "JSESSIONID=AAAAAAAAAAAAAAAAAAAAAA.node1";
 
-async fn read(node: &seawall_session::SessionManager, cookies: &str) -> Option<i64> {
+async fn read(node: &SessionManager, cookies: &str) -> Option<i64> {
     let mut headers = HeaderMap::new();
     headers.insert(COOKIE, HeaderValue::from_str(cookies).unwrap());
     let presented = Presented::all(&headers, "JSESSIONID");
@@ -102,16 +106,55 @@ fn cookies_have_the_attributes_that_are_set() {
     let id = SessionId::generate();
     let settings = CookieSettings {
         path: "/shop".into(),
+        domain: Some("shop.example".into()),
+        max_age: Some(std::time::Duration::from_secs(86_400)),
         secure: Secure::Always,
         same_site: SameSite::None,
         ..CookieSettings::default()
     };
     for header in [settings.issue(&id, "node1"), settings.expire()] {
         let text = header.to_str().unwrap();
-        for attribute in ["; Path=/shop", "; HttpOnly", "; Secure", "; SameSite=None"] {
+        for attribute in [
+            "; Path=/shop",
+            "; Domain=shop.example",
+            "; HttpOnly",
+            "; Secure",
+            "; SameSite=None",
+        ] {
             assert!(text.contains(attribute), "{attribute}");
         }
         assert!(header.is_sensitive(), "it is kept out of logs");
     }
+    let issued = settings.issue(&id, "node1");
+    assert!(issued.to_str().unwrap().contains("; Max-Age=86400"));
     assert!(settings.expire().to_str().unwrap().contains("; Max-Age=0"));
+}
+
+#[tokio::test]
+async fn a_cookie_that_ages_is_sent_again() {
+    let mut settings = settings("node1");
+    settings.cookie.max_age = Some(std::time::Duration::from_secs(86_400));
+    let manager = node(Watched::new(), clock(), settings);
+    let app = app(manager.clone());
+    let browser = Browser::default();
+    browser.count(&manager).await.unwrap();
+    for path in ["/read", "/plain"] {
+        let request = Request::get(path).header(COOKIE, browser.cookie().unwrap());
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        let is_sent = response.headers().contains_key(SET_COOKIE);
+        assert_eq!(is_sent, path == "/read", "{path}");
+    }
+    let visited = manager.visit(&browser.presented(), |_| ()).await.unwrap();
+    assert!(visited.cookie.is_some());
+}
+
+fn app(manager: SessionManager) -> Router {
+    Router::new()
+        .route("/plain", get(async || "plain"))
+        .route(
+            "/read",
+            get(async |session: Session| session.id().is_some().to_string()),
+        )
+        .layer(SessionLayer::new(manager))
 }
