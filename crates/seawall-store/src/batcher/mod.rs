@@ -41,13 +41,15 @@ use crate::{
 /// How a [`Batcher`] behaves.
 #[derive(Debug, Clone)]
 pub struct BatcherSettings {
-    /// How long a request waits for a store that is away.
+    /// How long a request waits for a store that is away. 5 s by default.
     pub patience: Duration,
-    /// The most operations in one batch.
+    /// The most operations in one batch, 1 at least. 1,000 by default.
     pub batch_limit: usize,
-    /// The most requests that wait in each lane; more are refused.
+    /// The most requests that wait in each lane; more are refused. 65,536 by default,
+    /// 1 at least.
     pub queue_limit: usize,
-    /// Whether a batch waits a moment for commits that can be expected. It saves the database work.
+    /// Whether a batch waits a moment for commits that can be expected. It saves the database work,
+    /// and is on by default.
     pub linger: bool,
 }
 
@@ -105,6 +107,10 @@ impl Batcher {
         let (reads, read_queue) = mpsc::channel(queue_limit);
         let (commits, commit_queue) = mpsc::channel(queue_limit);
         let (availability, metrics) = (Arc::default(), Arc::default());
+        let settings = &BatcherSettings {
+            batch_limit: settings.batch_limit.max(1),
+            ..settings.clone()
+        };
         let way = |lane| Way {
             lane,
             store: store.clone(),

@@ -454,3 +454,16 @@ async fn a_lane_that_panicked_is_told_of() {
     assert!(error.is_transient(), "{error}");
     batcher.failed().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_holds_one_operation_at_least() {
+    let settings = BatcherSettings {
+        batch_limit: 0,
+        ..BatcherSettings::default()
+    };
+    let batcher = Batcher::spawn(Faulty::new(999, &[]), &settings);
+    assert_eq!(
+        batcher.commit(create("a")).await.unwrap(),
+        CommitOutcome::Done
+    );
+}
