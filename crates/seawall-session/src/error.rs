@@ -55,7 +55,10 @@ impl SessionError {
         }
     }
 
-    /// The status of a response to a request that met this error.
+    /// The status of a response to a request that met this error: 503 when the store is away or too busy
+    /// (an answer should have `Retry-After` then, as axum's has) or others keep writing the session, 409
+    /// when it ended meanwhile or its principal has too many, and 500 for what only a developer or
+    /// operator can mend.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {

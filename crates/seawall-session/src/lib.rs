@@ -7,10 +7,15 @@
 //!   that do more than compute a page;
 //! - [`SessionManager::visit`] for pure work, which needs one round trip to the store less.
 //!
+//! A process also needs somebody who deletes expired sessions from the store:
+//! [`SessionManager::sweep_every`]. The README has the smallest program, `docs/library.md` a larger one,
+//! with tests of it, errors, and what to know when coming from `tower-sessions`.
+//!
 //! What holds: a response leaves only after the changes made for it are durable; no update is lost,
 //! whichever process served it; an invalidated session stays dead.
 
 mod answered;
+mod attribute;
 mod cache;
 mod cached;
 mod compartment;
@@ -37,10 +42,13 @@ mod touch;
 mod watch;
 mod work;
 
-/// The README's example is compiled.
+/// The README's example is compiled, and those of the book.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+mod library {}
 
 pub use cookie::{CookieSettings, Presented, SameSite, Secure};
 pub use draft::Draft;

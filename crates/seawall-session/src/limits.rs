@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use seawall_store::{Attributes, Value, value::NESTING_LIMIT};
 
-/// How much a session may hold. Sizes are in bytes, as the store keeps them.
+/// How much a session may hold. Sizes are in bytes, as the store keeps them. The numbers below are
+/// the defaults.
 ///
 /// Two requests that add to a session at the same time can exceed the limit of the whole session
 /// by what one of them added: neither sees the other's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// The most attributes.
+    /// The most attributes; 1,000.
     pub attributes: usize,
-    /// The longest name of an attribute.
+    /// The longest name of an attribute; 255.
     pub name: usize,
-    /// The largest value of an attribute.
+    /// The largest value of an attribute; 1 MiB.
     pub value: usize,
-    /// The largest session: all names and values together.
+    /// The largest session: all names and values together; 4 MiB.
     pub session: usize,
 }
 

@@ -7,11 +7,12 @@ use std::{
 };
 
 use http::HeaderValue;
-use seawall_store::{ChangeSet, Device, SessionKey, SessionRecord, Timestamp, Value, ValueError};
+use seawall_store::{ChangeSet, Device, SessionKey, SessionRecord, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answered::Answered,
+    attribute::{decode, encode},
     cached::Cached,
     cookie::Presented,
     draft::Draft,
@@ -162,11 +163,12 @@ impl Session {
             .transpose()
     }
 
-    /// Sets an attribute.
+    /// Sets an attribute. A `None` is stored too, as nothing, which only an `Option` reads; `remove` it
+    /// instead where that is meant.
     ///
     /// # Errors
-    /// [`SessionError::Value`] when the value cannot be stored, [`SessionError::Limit`] when the
-    /// session may not hold it.
+    /// [`SessionError::Value`] when the value cannot be stored: a `u64` above `i64::MAX`, or a map whose
+    /// keys cannot be written as text; [`SessionError::Limit`] when the session may not hold it.
     pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), SessionError> {
         let value = encode(name, value)?;
         let mut inner = self.lock();
@@ -179,6 +181,19 @@ impl Session {
     /// Removes an attribute.
     pub fn remove(&self, name: &str) {
         self.lock().change(|changes| changes.remove(name));
+    }
+
+    /// An attribute, which is removed: for what is shown once. Two requests that overlap can both take
+    /// it; an [`update`](Self::update) gives it to one alone.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); it stays then.
+    pub fn take<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
+        let taken = self.get(name)?;
+        if taken.is_some() {
+            self.remove(name);
+        }
+        Ok(taken)
     }
 
     /// Changes how long the session may lie unused; `None` or nothing for ever.
@@ -465,22 +480,5 @@ impl Inner {
         change(&mut one);
         one.apply(Arc::make_mut(&mut self.view));
         self.pending.append(one);
-    }
-}
-
-fn encode<T: Serialize + ?Sized>(name: &str, value: &T) -> Result<Value, SessionError> {
-    Value::from_serializable(value).map_err(|source| value_error(name, source))
-}
-
-fn decode<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, SessionError> {
-    value
-        .to_deserializable()
-        .map_err(|source| value_error(name, source))
-}
-
-fn value_error(name: &str, source: ValueError) -> SessionError {
-    SessionError::Value {
-        name: name.into(),
-        source: Arc::new(source),
     }
 }

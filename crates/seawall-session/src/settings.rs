@@ -35,23 +35,24 @@ pub enum OnOutage {
     ServeCached,
 }
 
-/// How an application's sessions behave.
+/// How an application's sessions behave. Every process of a cluster has the same, but for `node`.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
-    /// This node's name, unique in the cluster: the cookie's suffix.
+    /// This node's name, unique in the cluster: the cookie's suffix. `node1` by default; up to 60
+    /// letters, digits, - and _.
     pub node: Arc<str>,
     /// The application's context path, `/` for the root.
     pub context_path: Arc<str>,
     /// The virtual host, `0.0.0.0` for any.
     pub virtual_host: Arc<str>,
-    /// How long a session may lie unused; `None` or nothing for ever.
+    /// How long a session may lie unused; `None` or nothing for ever. 30 minutes by default.
     pub idle_timeout: Option<Duration>,
-    /// How long a session lasts however much it is used; `None` for ever.
+    /// How long a session lasts however much it is used; `None`, the default, for ever.
     pub absolute_timeout: Option<Duration>,
-    /// How old an id gets before the session gets a new one by itself; `None` for any age. All
-    /// nodes must have the same.
+    /// How old an id gets before the session gets a new one by itself; `None`, the default, for any
+    /// age. All nodes must have the same.
     pub renewal_timeout: Option<Duration>,
-    /// How long a request still finds its session by an id that was renewed.
+    /// How long a request still finds its session by an id that was renewed. 60 s by default.
     pub renewal_grace: Duration,
     /// How often accesses are told to the store; `None` for a tenth of the idle timeout, at most
     /// 60 s.
@@ -59,24 +60,25 @@ pub struct SessionSettings {
     /// What a read may trust.
     pub consistency: Consistency,
     /// How long a copy is trusted under [`Consistency::Sticky`]. An invalidation on another node
-    /// is seen after this time at the latest.
+    /// is seen after this time at the latest. 1 s by default.
     pub sticky_trust: Duration,
-    /// How many sessions this node keeps copies of, at most.
+    /// How many sessions this node keeps copies of, at most. 100,000 by default.
     pub cache_capacity: usize,
     /// How many bytes of memory the copies take, at most. Each counts as its part of the capacity
-    /// at least, so that one limit does not undo the other.
+    /// at least, so that one limit does not undo the other. 256 MiB by default.
     pub cache_bytes: usize,
     /// What becomes of requests while the store is away.
     pub on_outage: OnOutage,
-    /// How often a request starts over when other nodes write the same session.
+    /// How often a request starts over when other nodes write the same session; 1 at least, 1,000 by
+    /// default.
     pub attempt_limit: u32,
-    /// How many sessions a principal may have; `None` for any number.
+    /// How many sessions a principal may have; `None`, the default, for any number.
     pub principal_limit: Option<PrincipalLimit>,
-    /// Whether the user agent and the address of the client are noted in the session. They are
-    /// written with what is written anyway, and else once per touch interval, when they change.
+    /// Whether the user agent and the address of the client are noted in the session; not by
+    /// default. They are written with what is written anyway, and else once per touch interval, when they change.
     pub device_notes: bool,
-    /// Whether the applications of a host share session ids, each with attributes of its own. What
-    /// else a session has, they share: timeouts, principal, end and rotation. The managers of one
+    /// Whether the applications of a host share session ids, each with attributes of its own; not by
+    /// default. What else a session has, they share: timeouts, principal, end and rotation. The managers of one
     /// node must come from each other ([`SessionManager::application`](crate::SessionManager)).
     pub shared_id: bool,
     /// How much a session may hold; of a shared one: each application's part of it.

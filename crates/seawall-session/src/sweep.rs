@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     events::{Listeners, SessionEvent},
+    manager::SessionManager,
     renewal::MARK_CONTEXT,
 };
 
@@ -77,6 +78,26 @@ impl Sweeper {
     #[must_use]
     pub fn expired(&self) -> u64 {
         self.expired.total()
+    }
+}
+
+impl SessionManager {
+    /// Starts to delete expired sessions from the store, those of other nodes and applications too,
+    /// every `interval` (60 s are fine) until the answer is dropped. They are dead without that, and
+    /// their rows stay.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use = "it sweeps until it is dropped"]
+    pub fn sweep_every(&self, interval: Duration) -> Sweeper {
+        let shared = &self.inner.shared;
+        let listeners = shared.listeners.clone();
+        Sweeper::spawn(
+            shared.batcher.store().clone(),
+            shared.clock.clone(),
+            interval,
+            listeners,
+        )
     }
 }
 

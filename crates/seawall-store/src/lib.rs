@@ -6,7 +6,7 @@
 //! overwrites what it has not seen.
 //!
 //! Back ends: [`memory`], [`sqlite`], [`postgres`], [`mysql`] and [`mod@redis`], each behind a feature of that name. To write
-//! another, implement [`SessionStore`] and run the suite in [`conformance`] against it.
+//! another, implement [`SessionStore`] and run the suite in `conformance` (a feature too) against it.
 
 #[cfg(feature = "server")]
 mod address;

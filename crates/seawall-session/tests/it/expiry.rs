@@ -196,3 +196,17 @@ async fn an_absolute_timeout_counts_whatever_the_idle_timeout_is() {
     let swept = sweep(&*store, &*clock, &Listeners::default()).await;
     assert_eq!(swept.unwrap(), 1, "a mark of a renewal is no session");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_sweeps_until_its_sweeper_is_dropped() {
+    let (store, clock) = (Watched::new(), clock());
+    let manager = node(store, clock.clone(), settings("node1"));
+    let sweeper = manager.sweep_every(MINUTE);
+    let browser = Browser::default();
+    browser.count(&manager).await.unwrap();
+    clock.advance(60 * MINUTE);
+    while sweeper.expired() == 0 {
+        tokio::time::sleep(MINUTE).await;
+    }
+    assert_eq!(sweeper.expired(), 1);
+}

@@ -39,6 +39,15 @@ async fn append(
     session.update(&name, appended).await
 }
 
+async fn take(session: Session) -> Result<String, SessionError> {
+    Ok(session.take("a")?.unwrap_or_default())
+}
+
+async fn take_as_number(session: Session) -> String {
+    let number = session.take::<u8>("a");
+    number.unwrap_err().to_string()
+}
+
 async fn read_as_number(session: Session) -> String {
     let number = session.get::<u8>("a");
     number.unwrap_err().to_string()
@@ -60,6 +69,8 @@ fn app(manager: SessionManager) -> Router {
         .route("/append/{name}/{value}", get(append))
         .route("/read/{name}", get(read))
         .route("/read-as-number", get(read_as_number))
+        .route("/take", get(take))
+        .route("/take-as-number", get(take_as_number))
         .route("/log-in", get(log_in))
         .route("/log-out", get(log_out))
         .layer(SessionLayer::new(manager))
@@ -255,4 +266,14 @@ async fn an_attribute_of_another_type_is_named_with_both_types() {
     for part in ["\"a\"", "\"text\"", "expected u8"] {
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_is_taken_is_there_once() {
+    let (_, [one, two]) = apps();
+    let browser = Browser::default();
+    text(&one, &browser, "/set/a/text").await;
+    text(&two, &browser, "/take-as-number").await;
+    assert_eq!(text(&two, &browser, "/take").await, "text");
+    assert_eq!(text(&one, &browser, "/take").await, "");
 }
