@@ -1,5 +1,6 @@
 //! The values that a session can hold, and the way between them and Rust types.
 
+mod mismatch;
 mod reading;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -9,6 +10,8 @@ use serde::{
     de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, SerializeSeq},
 };
+
+pub use mismatch::TypeMismatch;
 
 /// How deep values may nest: a number in a list in a list is 2 levels deep. Deeper ones would
 /// exhaust the stack of a reader, and are not read back from the store.
@@ -42,7 +45,7 @@ pub enum Value {
 pub enum ValueError {
     /// The type asks for something else than what is stored.
     #[error("the stored value has another type: {0}")]
-    Decode(#[source] serde::de::value::Error),
+    Decode(#[source] TypeMismatch),
     /// The type's serializer failed, or the value has no counterpart (an integer over 63 bits).
     #[error("the value cannot be stored: {0}")]
     Encode(Box<dyn std::error::Error + Send + Sync>),
@@ -202,7 +205,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
         i64::try_from(value)
             .map(Value::I64)
-            .map_err(|_| E::custom(format_args!("the integer {value} exceeds 63 bits")))
+            .map_err(|_| E::custom("an integer exceeds 63 bits; keep it as text"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -363,8 +366,13 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let error = |value: Value| value.to_deserializable::<u8>().unwrap_err().to_string();
         let map = Value::Map(BTreeMap::new());
-        assert!(error(map).ends_with("invalid type: map, expected u8"));
-        assert!(error(Value::I64(300)).contains("300"));
+        assert!(error(map).ends_with("it is a map, expected u8"));
+        assert!(error(Value::I64(300)).ends_with("it is an integer that is none of u8"));
+        for secret in [Value::from("hush"), Value::Bytes(b"hush".as_slice().into())] {
+            assert!(!error(secret.clone()).contains("hush"));
+            let kind = secret.to_deserializable::<Kind>().unwrap_err().to_string();
+            assert!(!kind.contains("hush"), "{kind}");
+        }
         let surplus = Value::List(vec![Value::I64(1), Value::I64(2)]);
         assert!(surplus.to_deserializable::<(u8,)>().is_err());
         let number = Value::Map(BTreeMap::from([("x".into(), Value::Null)]));

@@ -11,12 +11,12 @@ use serde::{
     de::{
         DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, Unexpected, VariantAccess,
         Visitor,
-        value::{BorrowedStrDeserializer, Error, MapDeserializer, SeqDeserializer},
+        value::{BorrowedStrDeserializer, MapDeserializer, SeqDeserializer},
     },
     forward_to_deserialize_any,
 };
 
-use super::Value;
+use super::{TypeMismatch as Error, Value};
 
 type Result<T> = std::result::Result<T, Error>;
 
