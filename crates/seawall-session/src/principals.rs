@@ -140,7 +140,8 @@ impl Session {
         self.lock().view.principal.clone()
     }
 
-    /// Says whose session it is, for example `user:42`.
+    /// Says whose session it is, for example `user:42`. Where somebody has just proved to be that, use
+    /// [`log_in`](Self::log_in): this gives no new id, and keeps no limit.
     ///
     /// # Errors
     /// [`SessionError::Limit`] when it is empty, too long, or has a NUL in it.

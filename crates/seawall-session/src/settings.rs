@@ -39,7 +39,8 @@ pub enum OnOutage {
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
     /// This node's name, unique in the cluster: the cookie's suffix. `node1` by default; up to 60
-    /// letters, digits, - and _.
+    /// letters, digits, - and _. Two processes of one name may take each other's commits for their own
+    /// when a connection breaks.
     pub node: Arc<str>,
     /// The application's context path, `/` for the root.
     pub context_path: Arc<str>,

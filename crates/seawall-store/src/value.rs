@@ -93,7 +93,9 @@ impl Value {
     }
 
     /// Turns any serializable Rust value into a [`Value`]. Nested options lose what is between them:
-    /// `Some(None)` becomes [`Value::Null`], as `None` does.
+    /// `Some(None)` becomes [`Value::Null`], as `None` does. Map keys become text; within enums that serde
+    /// tags inside or not at all, and in flattened fields, integers are not read back from that, as in
+    /// JSON.
     ///
     /// # Errors
     /// [`ValueError::Encode`] when the type's serializer fails, a `u64` exceeds `i64`, or the key of a

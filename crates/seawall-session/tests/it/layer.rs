@@ -20,6 +20,11 @@ async fn increment(session: Session) -> Result<String, SessionError> {
     Ok(count.to_string())
 }
 
+async fn panic(session: Session) -> Result<(), SessionError> {
+    let panicking = |_: Option<u64>| panic!("an update of the test panics");
+    session.update("count", panicking).await.map(|_: u64| ())
+}
+
 async fn set(
     session: Session,
     Path((name, value)): Path<(String, String)>,
@@ -65,6 +70,7 @@ fn app(manager: SessionManager) -> Router {
     Router::new()
         .route("/plain", get(|| async { "no session" }))
         .route("/increment", get(increment))
+        .route("/panic", get(panic))
         .route("/set/{name}/{value}", get(set))
         .route("/append/{name}/{value}", get(append))
         .route("/read/{name}", get(read))
@@ -277,4 +283,17 @@ async fn what_is_taken_is_there_once() {
     text(&two, &browser, "/take-as-number").await;
     assert_eq!(text(&two, &browser, "/take").await, "text");
     assert_eq!(text(&one, &browser, "/take").await, "");
+}
+
+#[tokio::test]
+async fn an_update_that_panics_is_one_request_that_fails() {
+    let (_, [app, _]) = apps();
+    let browser = Browser::default();
+    assert_eq!(text(&app, &browser, "/increment").await, "1");
+    for path in ["/panic", "/panic"] {
+        let (app, browser) = (app.clone(), browser.clone());
+        let panicking = tokio::spawn(async move { send(&app, &browser, path).await });
+        assert!(panicking.await.unwrap_err().is_panic());
+    }
+    assert_eq!(text(&app, &browser, "/increment").await, "2");
 }
