@@ -15,6 +15,9 @@ use crate::shutdown::Shutdown;
 /// How long to wait when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The most connections that wait in a queue: the kernel's own limit, since Linux 5.4.
+const QUEUE_MAX: usize = 4096;
+
 /// A connection with its peer. What comes by a Unix socket comes from this machine.
 type Accepted = (Stream, SocketAddr);
 
@@ -92,16 +95,19 @@ impl OpenListener {
     /// The connections that nobody has accepted, for the end: their clients believe that they are
     /// connected, and closing the listener would reset them. The kernel is asked, for the runtime
     /// may not know yet that they are there.
-    pub(crate) fn into_queue(self) -> io::Result<Queue> {
-        Ok(Queue(match self {
+    ///
+    /// Others may come while these are taken, so there are no more of them than a queue can hold.
+    pub(crate) fn into_queue(self) -> io::Result<impl Iterator<Item = Accepted>> {
+        let queue = Queue(match self {
             Self::Tcp(listener) => Listener::Tcp(listener.into_std()?),
             Self::Unix(listener) => Listener::Unix(listener.into_std()?),
-        }))
+        });
+        Ok(queue.take(QUEUE_MAX))
     }
 }
 
 /// A listener that takes no longer than the kernel has connections for it.
-pub(crate) struct Queue(Listener);
+struct Queue(Listener);
 
 impl Iterator for Queue {
     type Item = Accepted;

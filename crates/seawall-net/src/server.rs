@@ -133,21 +133,21 @@ where
     while let Some(accepted) = listener.accept(&slots, &shutdown).await {
         start(accepted, slot().await?);
     }
-    for accepted in listener.into_queue()? {
-        start(accepted, slot().await?);
-    }
-    let all_closed = slots.acquire_many(slot_count);
-    if tokio::time::timeout(limits.grace, all_closed)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            connections = tasks.len(),
-            "grace time over, closing what is left"
-        );
+    let rest = async {
+        for accepted in listener.into_queue()? {
+            // It may be a tunnel that has the last slot, which ends when it likes.
+            start(accepted, slot().await?);
+        }
+        let all_closed = slots.acquire_many(slot_count).await;
+        all_closed.map(drop).map_err(io::Error::other)
+    };
+    let ended = tokio::time::timeout(limits.grace, rest).await;
+    if ended.is_err() {
+        let connections = limits.connections_max - slots.available_permits();
+        tracing::warn!(connections, "grace time over, closing what is left");
     }
     tasks.shutdown().await;
-    Ok(())
+    ended.unwrap_or(Ok(()))
 }
 
 fn http_builder(limits: &ServeLimits) -> http1::Builder {
