@@ -4,6 +4,10 @@ use std::{net::IpAddr, time::Instant};
 
 use http::{Method, Request, Response, Uri};
 use http_body::Body;
+use seawall_net::Refused;
+
+/// What stands in the place of what a request did not have, as in HAProxy's and nginx' logs.
+const NOTHING: &str = "-";
 
 /// Which requests get a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,23 @@ impl Entry {
             micros,
         );
     }
+}
+
+/// Writes the line of a request that was refused before its method and path were known.
+pub(crate) fn write_refused(log: AccessLog, refused: &Refused) {
+    let status = refused.status.as_u16();
+    if log == AccessLog::Off || log == AccessLog::Errors && status < 500 {
+        return;
+    }
+    tracing::info!(
+        target: "seawall::access",
+        client = %refused.client.ip(),
+        method = NOTHING,
+        path = NOTHING,
+        status,
+        server = NOTHING,
+        micros = u64::try_from(refused.took.as_micros()).unwrap_or(u64::MAX),
+    );
 }
 
 /// The path without what may be secret: the query, and path parameters such as `;jsessionid=`.

@@ -11,11 +11,20 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
-use seawall_net::{BindError, Listeners, ServeLimits, Shutdown, Workers, WorkersError, serve};
+use seawall_net::{
+    BindError, Connection as Client, Listeners, Refused, ServeLimits, Shutdown, Workers,
+    WorkersError, serve, serve_noting,
+};
 
 use crate::{
-    body::ResponseBody, check, config::BalancerConfig, forward::Worker, moved::Moved,
-    server::Server, stats,
+    access_log,
+    body::ResponseBody,
+    check,
+    config::BalancerConfig,
+    forward::Worker,
+    moved::Moved,
+    server::{Server, count},
+    stats,
 };
 
 /// Why a balancer did not start, or did not end well.
@@ -42,10 +51,20 @@ pub(crate) struct Shared {
     pub(crate) servers: Vec<Arc<Server>>,
     pub(crate) moved: Moved,
     pub(crate) requests: AtomicU64,
+    /// Requests that clients sent wrongly, or not to their end.
     pub(crate) refused: AtomicU64,
     /// Requests for which no server had an answer.
     pub(crate) failed: AtomicU64,
     pub(crate) started: Instant,
+}
+
+impl Shared {
+    /// Counts and logs a request that no worker saw.
+    fn note(&self, refused: &Refused) {
+        count(&self.requests);
+        count(&self.refused);
+        access_log::write_refused(self.config.access_log, refused);
+    }
 }
 
 /// Listeners that another process opened, which hold the queue of clients while the balancer is
@@ -146,13 +165,15 @@ impl Balancer {
                     tokio::task::spawn_local(pulse.clone().beat(index));
                 }
                 let limits = shared.config.limits.clone();
-                let worker = Rc::new(Worker::new(shared));
+                let worker = Rc::new(Worker::new(shared.clone()));
                 let listener = listener.expect("one listener for each worker");
-                let make_service = |client| Connection {
+                let make_service = |client: &Client| Connection {
                     worker: worker.clone(),
-                    client,
+                    client: client.peer(),
                 };
-                if let Err(error) = serve(listener, limits, shutdown, make_service).await {
+                let note = move |refused| shared.note(&refused);
+                let served = serve_noting(listener, limits, shutdown, make_service, note);
+                if let Err(error) = served.await {
                     tracing::error!(%error, "the listener failed");
                 }
             }

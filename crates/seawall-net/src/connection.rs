@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -74,8 +74,8 @@ struct Shared {
     ambiguous: AtomicBool,
     /// Whether the next answer is the last one.
     ending: AtomicBool,
-    /// Whether to say 408 when the socket is dropped.
-    timed_out: AtomicBool,
+    /// The status of an answer that no service gave; 0 when there was none.
+    refused_with: AtomicU16,
 }
 
 /// What a connection is busy with.
@@ -101,7 +101,7 @@ impl Connection {
             stuck_since_ms: AtomicU64::new(0),
             ambiguous: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            timed_out: AtomicBool::new(false),
+            refused_with: AtomicU16::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -188,12 +188,13 @@ impl Connection {
         self.shared.ending.load(Relaxed)
     }
 
-    pub(crate) fn mark_timed_out(&self) {
-        self.shared.timed_out.store(true, Relaxed);
+    /// Takes note of an answer that no service gives. 408 is said when the socket is dropped.
+    pub(crate) fn refuse_with(&self, status: StatusCode) {
+        self.shared.refused_with.store(status.as_u16(), Relaxed);
     }
 
-    pub(crate) fn is_timed_out(&self) -> bool {
-        self.shared.timed_out.load(Relaxed)
+    pub(crate) fn refused_with(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.shared.refused_with.load(Relaxed)).ok()
     }
 }
 
@@ -216,7 +217,10 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.connection.enter(Phase::Busy);
         let inner = match Refusal::of(&request, &self.connection) {
-            Some(refusal) => Answer::Refusal { refusal },
+            Some(refusal) => {
+                self.connection.refuse_with(refusal.told().0);
+                Answer::Refusal { refusal }
+            }
             None => Answer::Inner {
                 inner: self.inner.call(request),
             },

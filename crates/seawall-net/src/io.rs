@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::either::Either;
@@ -66,7 +67,7 @@ impl ServerIo {
 
 impl Drop for ServerIo {
     fn drop(&mut self) {
-        if self.connection.is_timed_out() {
+        if self.connection.refused_with() == Some(StatusCode::REQUEST_TIMEOUT) {
             // hyper only closes. A client that reads deserves to know why; best effort.
             let _ = match &self.stream.0 {
                 Either::Left(stream) => stream.try_write(TIMED_OUT),

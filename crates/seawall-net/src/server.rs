@@ -4,12 +4,13 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,6 +24,7 @@ use crate::BoxError;
 use crate::accept::Listener;
 use crate::connection::{Connection, Phase, Tracked};
 use crate::io::ServerIo;
+use crate::refused::Refused;
 use crate::shutdown::Shutdown;
 
 /// What hyper parses without allocating.
@@ -84,18 +86,20 @@ where
     B::Error: Into<BoxError>,
 {
     let make_service = |connection: &Connection| make_service(connection.peer());
-    serve_connections(listener, limits, shutdown, make_service).await
+    serve_noting(listener, limits, shutdown, make_service, |_| ()).await
 }
 
-/// As [`serve`], for services that also want the connection's byte counts.
+/// As [`serve`], for services that also want the connection's byte counts, and with `note`, which is
+/// told of requests that no service sees.
 ///
 /// # Errors
 /// As [`serve`].
-pub async fn serve_connections<M, S, B>(
+pub async fn serve_noting<M, S, B>(
     listener: impl Into<Listener>,
     limits: ServeLimits,
     shutdown: Shutdown,
     make_service: M,
+    note: impl Fn(Refused) + 'static,
 ) -> io::Result<()>
 where
     M: Fn(&Connection) -> S,
@@ -109,6 +113,7 @@ where
     let slot_count = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
     let builder = http_builder(&limits);
     let limits = Arc::new(limits);
+    let note = Rc::new(note);
     let mut tasks = JoinSet::new();
     let mut start = |(stream, peer), permit| {
         while tasks.try_join_next().is_some() {}
@@ -122,7 +127,13 @@ where
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let (limits, shutdown) = (Arc::clone(&limits), shutdown.clone());
-        tasks.spawn_local(drive(http, connection, limits, shutdown));
+        let (connection, note) = (connection.clone(), Rc::clone(&note));
+        tasks.spawn_local(async move {
+            let ended = drive(http, &connection, limits, shutdown).await;
+            if let Some(refused) = Refused::of(ended, &connection) {
+                note(refused);
+            }
+        });
     };
     let slot = || async {
         Arc::clone(&slots)
@@ -167,10 +178,11 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
 /// they fired: on the request path they cost one load each.
 async fn drive<S, B>(
     http: http1::UpgradeableConnection<TokioIo<ServerIo>, S>,
-    connection: Connection,
+    connection: &Connection,
     limits: Arc<ServeLimits>,
     shutdown: Shutdown,
-) where
+) -> hyper::Result<()>
+where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + 'static,
@@ -180,32 +192,28 @@ async fn drive<S, B>(
     let mut ending = pin!(async {
         shutdown.wait().await;
         connection.mark_ending();
-        last_request(&connection).await;
+        last_request(connection).await;
     });
     let mut timer = pin!(tokio::time::sleep(tick(&limits)));
     let mut first = true;
     let mut told = false;
     poll_fn(|context| {
         if let Poll::Ready(result) = http.as_mut().poll(context) {
-            if let Err(error) = result {
-                tracing::debug!(%error, "connection ended");
-            }
-            return Poll::Ready(());
+            return Poll::Ready(result);
         }
         if !told && (first || shutdown.is_triggered()) && ending.as_mut().poll(context).is_ready() {
             told = true;
             http.as_mut().graceful_shutdown();
             context.waker().wake_by_ref();
         }
-        if (first || timer.is_elapsed())
-            && is_overdue(timer.as_mut(), context, &connection, &limits)
+        if (first || timer.is_elapsed()) && is_overdue(timer.as_mut(), context, connection, &limits)
         {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         first = false;
         Poll::Pending
     })
-    .await;
+    .await
 }
 
 /// Waits until no other request is expected on a connection. Its client believes that it is being
@@ -243,7 +251,7 @@ fn is_overdue(
             limits,
         ) {
             Some(Overdue::Head) => {
-                connection.mark_timed_out();
+                connection.refuse_with(StatusCode::REQUEST_TIMEOUT);
                 return true;
             }
             Some(Overdue::Idle) => return true,

@@ -87,6 +87,7 @@ const LATENCY: &str = "seawall_balancer_server_response_seconds";
 pub(super) fn text(shared: &Shared) -> String {
     let mut text = process_metrics();
     let requests = shared.requests.load(Relaxed);
+    let (refused, failed) = (shared.refused.load(Relaxed), shared.failed.load(Relaxed));
     let uptime = shared.started.elapsed().as_secs();
     for (name, kind, help, value) in [
         (
@@ -94,6 +95,18 @@ pub(super) fn text(shared: &Shared) -> String {
             "counter",
             "Requests from clients.",
             requests,
+        ),
+        (
+            "request_errors_total",
+            "counter",
+            "Requests that clients sent wrongly, or not to their end.",
+            refused,
+        ),
+        (
+            "failed_requests_total",
+            "counter",
+            "Requests for which no server had an answer.",
+            failed,
         ),
         ("uptime_seconds", "gauge", "Time since the start.", uptime),
     ] {

@@ -4,8 +4,52 @@ use seawall_balancer::StickyMode;
 
 use crate::{
     server::{Behaviour, Upstream},
-    support::{Running, get, status},
+    support::{Running, exchange, get, status},
 };
+
+/// The value of a column in the row of the CSV that begins with `row`.
+fn column(balancer: &Running, row: &str, column: &str) -> String {
+    let (_, csv) = get(balancer.stats, "/stats;csv", "");
+    let columns: Vec<_> = csv.split('\n').next().unwrap().split(',').collect();
+    let index = columns.iter().position(|name| *name == column).unwrap();
+    let row = csv.lines().find(|line| line.starts_with(row)).unwrap();
+    row.split(',').nth(index).unwrap().to_owned()
+}
+
+fn metric(balancer: &Running, name: &str) -> u64 {
+    let (_, metrics) = get(balancer.stats, "/metrics", "");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn requests_that_the_parser_refuses_are_counted() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let long = "x".repeat(300_000);
+    let refused = [
+        "nonsense\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        &format!("GET / HTTP/1.1\r\nHost: test\r\nX: {long}\r\n\r\n"),
+    ];
+    for request in refused {
+        exchange(balancer.port, request);
+    }
+    balancer.get("");
+    assert_eq!(column(&balancer, "seawall,FRONTEND,", "ereq"), "5");
+    assert_eq!(column(&balancer, "seawall,FRONTEND,", "stot"), "6");
+    assert_eq!(
+        metric(&balancer, "seawall_balancer_request_errors_total"),
+        5
+    );
+    assert_eq!(metric(&balancer, "seawall_balancer_http_requests_total"), 6);
+    assert_eq!(
+        metric(&balancer, "seawall_balancer_failed_requests_total"),
+        0
+    );
+}
 
 #[test]
 fn requests_are_counted_where_they_went() {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod ending;
+mod refused;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! The program as a whole: real processes on free ports, killed at the wrong moments.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod cluster;
 mod commands;
 mod docs;
