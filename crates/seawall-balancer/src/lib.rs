@@ -16,6 +16,7 @@ mod failure;
 mod forward;
 mod headers;
 mod health;
+mod heard;
 mod in_flight;
 mod internal;
 mod latency;

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use seawall_net::{Address, SmallWrites};
 use tokio::time::Sleep;
 
-use crate::body::RequestBody;
+use crate::{body::RequestBody, heard::Heard};
 
 /// The most idle connections that a worker keeps to one server.
 const IDLE_LIMIT: usize = 512;
@@ -111,7 +111,7 @@ impl Pool {
     ) -> io::Result<Lease> {
         let connecting = async {
             let stream = address.connect().await?;
-            http1::handshake(TokioIo::new(SmallWrites(stream)))
+            http1::handshake(TokioIo::new(Heard::new(SmallWrites(stream))))
                 .await
                 .map_err(io::Error::other)
         };

@@ -22,6 +22,8 @@ pub(crate) enum Behaviour {
     Echoes,
     /// Never answers; its checks fail too.
     Hangs,
+    /// Answers before it has read the request's body, and closes.
+    Refuses,
     /// Answers with these bytes, and closes.
     Says(&'static str),
     /// Answers its checks, and pages only after a while.
@@ -47,6 +49,7 @@ struct Shared {
     fields: Mutex<&'static str>,
     requests: Mutex<Vec<String>>,
     connections: AtomicUsize,
+    checks: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -65,6 +68,7 @@ impl Upstream {
             fields: Mutex::new("Connection: X-Hop\r\nX-Hop: 1\r\n"),
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
+            checks: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -110,6 +114,11 @@ impl Upstream {
         self.shared.connections.load(SeqCst)
     }
 
+    /// How often it has been checked.
+    pub(crate) fn checks(&self) -> usize {
+        self.shared.checks.load(SeqCst)
+    }
+
     /// Refuses connections from now on.
     pub(crate) fn end(&self) {
         self.shared.ended.store(true, SeqCst);
@@ -141,6 +150,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         if head.starts_with("GET /.seawall/health ") {
+            shared.checks.fetch_add(1, SeqCst);
             writer.write_all(shared.health.lock().unwrap().as_bytes())?;
             continue;
         }
@@ -150,6 +160,9 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         if behaviour == Behaviour::AnswersEarly {
             writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")?;
             continue;
+        }
+        if behaviour == Behaviour::Refuses {
+            return writer.write_all(TOO_LARGE);
         }
         let length = head
             .lines()
@@ -167,7 +180,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Ticks => return tick(writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
-            Behaviour::AnswersEarly | Behaviour::Echoes => {}
+            Behaviour::AnswersEarly | Behaviour::Echoes | Behaviour::Refuses => {}
         }
         let name = shared.name;
         let body = format!("{name}\n{request}");
@@ -183,6 +196,9 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         }
     }
 }
+
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
 
 /// Waits until the server is told to do something else.
 fn hang(shared: &Shared, behaviour: Behaviour) {

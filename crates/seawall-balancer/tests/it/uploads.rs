@@ -112,3 +112,20 @@ fn a_client_that_takes_nothing_is_left() {
     thread::sleep(CLIENT * 5);
     assert!(answer(&mut client).len() < SIZE);
 }
+
+#[test]
+fn a_server_that_answers_before_the_end_of_an_upload_is_heard() {
+    let (one, balancer) = one(Behaviour::Refuses);
+    for body in 0..50 {
+        let size = 1_000_000 + body;
+        let head = format!("{HEAD}Content-Length: {size}\r\n\r\n");
+        let mut client = send(&balancer, head.as_bytes());
+        // The balancer takes no more of it than it can pass on.
+        let _ = client.write_all(&vec![b'x'; size]);
+        let answer = answer(&mut client);
+        assert_eq!(status(&answer), 413, "{body}: {answer}");
+    }
+    let report = crate::support::get(balancer.stats, "/health", "").1;
+    assert!(report.contains("\"suspect\":false"), "{report}");
+    assert_eq!(one.connections(), 50, "each was sent once");
+}
