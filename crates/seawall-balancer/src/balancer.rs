@@ -5,7 +5,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
     time::Instant,
 };
 
@@ -56,9 +59,21 @@ pub(crate) struct Shared {
     /// Requests for which no server had an answer.
     pub(crate) failed: AtomicU64,
     pub(crate) started: Instant,
+    /// The workers that still serve clients, and whether none does.
+    serving: AtomicUsize,
+    served: Shutdown,
 }
 
 impl Shared {
+    /// Waits at the end of a worker until all have served their clients: one of them runs the checks,
+    /// without which a server that is slow looks like one that hangs.
+    async fn until_all_have_served(&self) {
+        if self.serving.fetch_sub(1, SeqCst) == 1 {
+            self.served.trigger();
+        }
+        self.served.wait().await;
+    }
+
     /// Counts and logs a request that no worker saw.
     fn note(&self, refused: &Refused) {
         count(&self.requests);
@@ -141,6 +156,7 @@ impl Balancer {
             .map(Server::new)
             .map(Arc::new)
             .collect();
+        let workers = self.config.workers.max(1);
         let shared = Arc::new(Shared {
             servers,
             moved: Moved::new(),
@@ -148,9 +164,10 @@ impl Balancer {
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             started: Instant::now(),
+            serving: AtomicUsize::new(workers),
+            served: Shutdown::new(),
             config: self.config,
         });
-        let workers = shared.config.workers.max(1);
         let listeners = Mutex::new(self.listeners.into_vec());
         let stats = Mutex::new(self.stats.into_vec());
         let threads = Workers::spawn("balancer", workers, move |index| {
@@ -171,11 +188,13 @@ impl Balancer {
                     worker: worker.clone(),
                     client: client.peer(),
                 };
-                let note = move |refused| shared.note(&refused);
+                let noting = shared.clone();
+                let note = move |refused| noting.note(&refused);
                 let served = serve_noting(listener, limits, shutdown, make_service, note);
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the listener failed");
                 }
+                shared.until_all_have_served().await;
             }
         })?;
         Ok(threads.join()?)

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use seawall_net::Address;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     config::CheckConfig,
@@ -22,6 +22,10 @@ use crate::{
 
 /// The most bytes of an answer that are looked at.
 const BODY_LIMIT: usize = 16 * 1024;
+
+/// The least time between two checks of a server that is well. Many requests may wait for it, each of
+/// which asks for a check.
+const APART: Duration = Duration::from_millis(100);
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +46,14 @@ pub(crate) async fn keep_checking(server: Arc<Server>, config: Arc<CheckConfig>)
             note(&server, &mut health, &result, started.elapsed());
         }
         let fast = health.is_changing() || server.is_suspect();
-        let pause = if fast {
-            config.fast_interval
-        } else {
-            config.interval
-        };
-        // A server that has just been found suspect is looked at without delay, but not without
-        // end: its checks stay apart by the fast interval at least.
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = server.check_now.notified(), if !fast => {}
+        let apart = if fast { Duration::MAX } else { APART }.min(config.fast_interval);
+        sleep(apart).await;
+        // A server that requests wait for, or that has just been found suspect, is looked at now.
+        if !fast && !server.is_suspect() {
+            tokio::select! {
+                () = sleep(config.interval.saturating_sub(apart)) => {}
+                () = server.check_now.notified() => {}
+            }
         }
     }
 }
@@ -67,6 +69,7 @@ fn note(server: &Server, health: &mut Health, result: &CheckResult, took: Durati
     if result.code.is_some() {
         server.answered(Instant::now());
     }
+    counters.check_passed.store(result.passed, Relaxed);
     if result.passed {
         server.clear_suspicion();
     } else {

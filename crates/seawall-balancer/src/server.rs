@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::{config::ServerConfig, health::Status, latency::Latency, pick::Tier};
@@ -53,6 +54,7 @@ pub(crate) struct Counters {
     pub(crate) downs: AtomicU64,
     pub(crate) check_micros: AtomicU64,
     pub(crate) check_code: AtomicU64,
+    pub(crate) check_passed: AtomicBool,
     /// From sending a request to the head of its answer.
     pub(crate) latency: Latency,
     /// Responses by class: 1xx to 5xx.
@@ -138,12 +140,14 @@ impl Server {
 
     /// Whether its session store has been away, and that of another server has answered, for as long
     /// as it takes to be `sure`. A store that is away for all, or back, is found out by one server
-    /// after the other, and that is no reason to move clients.
+    /// after the other, and that is no reason to move clients. Nor is a server that has just come up,
+    /// and does not know yet.
     pub(crate) fn has_worse_store(&self, others: &[Arc<Self>], sure: Duration) -> bool {
         self.is_store_away()
             && self.store_unchanged_for() > sure
             && others.iter().any(|other| {
                 other.status() == Status::Up
+                    && other.unchanged_for() > sure
                     && !other.is_store_away()
                     && other.store_unchanged_for() > sure
             })
@@ -172,6 +176,19 @@ impl Server {
 
     pub(crate) fn clear_suspicion(&self) {
         self.suspect.store(false, SeqCst);
+    }
+
+    /// Takes note of a part of an answer's body.
+    pub(crate) fn came(&self, part: &Bytes) {
+        self.counters
+            .bytes_out
+            .fetch_add(part.len() as u64, Relaxed);
+    }
+
+    /// Takes note of a request that the server has lost.
+    pub(crate) fn lost(&self) {
+        count(&self.counters.response_errors);
+        self.suspect();
     }
 
     fn clock_ms(&self) -> u64 {

@@ -207,3 +207,79 @@ fn connections_are_kept_after_requests_with_a_body_and_long_answers() {
     assert_eq!(one.requests().len(), 40);
     assert_eq!(one.connections(), 1);
 }
+
+/// The balancer's workers end at different times, and one of them runs the checks.
+#[test]
+fn a_slow_page_is_waited_for_while_the_balancer_ends() {
+    let slow = || {
+        let one = Upstream::start("one", Behaviour::Slow);
+        let two = Upstream::start("two", Behaviour::Slow);
+        let balancer = Running::unchecked(&[&one, &two], StickyMode::Route, |config| {
+            config.workers = 2;
+        });
+        balancer.until_state("UP", 2);
+        let mut client = TcpStream::connect(("127.0.0.1", balancer.port)).unwrap();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: test\r\nCookie: JSESSIONID=x.node1\r\n\r\n";
+        client.write_all(request).unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while one.requests().is_empty() {
+            assert!(Instant::now() < deadline, "it never came");
+        }
+        balancer.end();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert!(answer.contains("one\n"), "{answer}");
+        assert_eq!(two.requests(), [""; 0], "it was done twice");
+    };
+    // Each has the worker that runs the checks by chance.
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(slow))));
+}
+
+#[test]
+fn a_server_that_has_just_come_back_says_nothing_of_the_store_of_others() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    two.answer_checks("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let interval = Duration::from_millis(500);
+    let balancer = Running::unchecked(&[&one, &two], StickyMode::Route, |config| {
+        config.check.interval = interval;
+    });
+    balancer.until_state("DOWN", 1);
+    one.answer_checks(STORE_AWAY);
+    thread::sleep(interval * 5);
+    two.answer_checks("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    balancer.until_state("UP", 2);
+    // It has not asked the store yet, which may be away for it too.
+    let who = || balancer.get("JSESSIONID=x.node1").1;
+    assert!(who().starts_with("one\n"), "{}", who());
+    let deadline = Instant::now() + LIMIT;
+    while !who().starts_with("two\n") {
+        assert!(Instant::now() < deadline, "never moved");
+    }
+}
+
+#[test]
+fn however_many_wait_for_a_server_its_checks_stay_apart() {
+    let one = Upstream::start("one", Behaviour::Slow);
+    let balancer = Running::unchecked(&[&one], StickyMode::Route, |config| {
+        config.check.fast_interval = Duration::from_millis(100);
+    });
+    balancer.until_state("UP", 1);
+    let before = one.checks();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| balancer.get(""));
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let most = usize::try_from(started.elapsed().as_millis() / 100).unwrap() + 2;
+    let checks = one.checks() - before;
+    assert!(
+        checks <= most,
+        "checked {checks} times in {:?}",
+        started.elapsed()
+    );
+}

@@ -70,6 +70,22 @@ impl Running {
         }
     }
 
+    /// Waits until no server is suspect.
+    pub(crate) fn until_well(&self) {
+        let deadline = Instant::now() + LIMIT;
+        while get(self.stats, "/health", "")
+            .1
+            .contains("\"suspect\":true")
+        {
+            assert!(Instant::now() < deadline, "a server stays suspect");
+        }
+    }
+
+    /// Asks it to end; it is waited for when it is dropped.
+    pub(crate) fn end(&self) {
+        self.shutdown.trigger();
+    }
+
     pub(crate) fn get(&self, cookie: &str) -> (String, String) {
         get(self.port, "/", cookie)
     }
