@@ -124,6 +124,14 @@ impl ResponseBody {
     }
 }
 
+/// Ends an answer that its server did not send to the end, once.
+fn broke_off(lease: &mut Option<Lease>, in_flight: &mut Option<in_flight::Passing>) {
+    drop(lease.take());
+    if let Some(in_flight) = in_flight.take() {
+        in_flight.server().lost();
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -151,15 +159,21 @@ impl Body for ResponseBody {
                         stalled.as_mut().reset(Instant::now() + *limit);
                     }
                     ready!(stalled.poll(context));
+                    broke_off(lease, in_flight);
                     return Poll::Ready(Some(Err("the server stopped sending".into())));
                 };
                 *waits = false;
                 // A body whose length is known is not polled again after its last part.
                 let is_over = match &frame {
                     None => true,
-                    Some(Ok(_)) => body.is_end_stream(),
+                    Some(Ok(frame)) => {
+                        if let (Some(part), Some(in_flight)) = (frame.data_ref(), &in_flight) {
+                            in_flight.server().came(part);
+                        }
+                        body.is_end_stream()
+                    }
                     Some(Err(_)) => {
-                        drop(lease.take());
+                        broke_off(lease, in_flight);
                         false
                     }
                 };

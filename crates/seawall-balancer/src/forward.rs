@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts};
+use http::{Request, Response, StatusCode, Version, header::CONTENT_LENGTH, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -110,7 +110,7 @@ impl Worker {
             let sentence = "There is nothing at this address.";
             return (respond::problem(StatusCode::NOT_FOUND, sentence), None);
         }
-        let upgrade = headers::upgrade(request.headers());
+        let upgrade = headers::upgrade(&request);
         let config = &self.shared.config;
         let wanted = self.wanted(request.headers());
         let session = (config.sticky == StickyMode::Prefix)
@@ -120,6 +120,7 @@ impl Worker {
         headers::strip_hop_by_hop(request_headers);
         headers::add_forwarded(request_headers, client.ip(), &config.trusted_proxies);
         sticky::strip_request(request_headers, config.sticky, &config.cookie);
+        headers::settle_version(&mut request);
         let client_upgrade = upgrade.map(|protocol| {
             tunnel::ask(request.headers_mut(), protocol);
             hyper::upgrade::on(&mut request)
@@ -184,12 +185,14 @@ impl Worker {
         let mut next = Some(outgoing);
         let mut tried = vec![false; self.shared.servers.len()];
         let mut losses = Losses::default();
+        let mut left: Option<&Server> = None;
         while let Some(outgoing) = next.take() {
             let Some(index) = self.pick(wanted, &tried) else {
                 return Err(losses.answer());
             };
             let server = &self.shared.servers[index];
-            if tried.contains(&true) {
+            if let Some(left) = left.replace(server) {
+                count(&left.counters.retries);
                 count(&server.counters.redispatches);
             }
             tried[index] = true;
@@ -209,13 +212,11 @@ impl Worker {
                     return Err(losses.answer());
                 }
                 Err(Failure::Lost { hung }) => {
-                    count(&server.counters.response_errors);
-                    server.suspect();
+                    server.lost();
                     let may_go_on = losses.add(hung);
                     next = head.as_ref().filter(|_| may_go_on).map(Outgoing::again);
                 }
             }
-            count(&server.counters.retries);
         }
         Err(losses.answer())
     }
@@ -293,17 +294,16 @@ impl Worker {
         }
         let class = usize::from(parts.status.as_u16() / 100).clamp(1, 5) - 1;
         count(&server.counters.responses[class]);
-        let length = content_length(&parts.headers);
-        if let Some(length) = length {
-            server.counters.bytes_out.fetch_add(length, Relaxed);
-        }
+        parts.version = Version::HTTP_11;
         if incoming.is_end_stream() && parts.status != StatusCode::SWITCHING_PROTOCOLS {
             lease.give_back();
             return Ok(Response::from_parts(parts, ResponseBody::whole("")));
         }
+        let length = content_length(&parts.headers);
         if repeatable && length.is_some_and(|length| length <= BUFFERED_BYTES) {
             let timer = lease.upstream.timer.as_mut();
             let whole = self.take_whole(server, timer, incoming).await?;
+            server.came(&whole);
             lease.give_back();
             return Ok(Response::from_parts(parts, ResponseBody::whole(whole)));
         }
@@ -389,10 +389,11 @@ impl Worker {
                 tunnel::open(client, &mut response, config.timeouts.tunnel);
                 response
             }
-            _ => respond::problem(
-                StatusCode::BAD_GATEWAY,
-                "The server switched protocols unasked.",
-            ),
+            _ => {
+                count(&self.shared.failed);
+                let sentence = "The server switched protocols unasked.";
+                respond::problem(StatusCode::BAD_GATEWAY, sentence)
+            }
         }
     }
 }

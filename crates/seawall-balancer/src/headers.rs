@@ -83,8 +83,12 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, client: IpAddr, trusted: &T
 const HTTPS: &str = "https";
 
 /// The protocol that a request wants to switch to, if it does. Not HTTP/2, whose requests would pass
-/// unseen.
-pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+/// unseen; and HTTP/1.0 knows no switching (RFC 9110, section 7.8).
+pub(crate) fn upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let headers = request.headers();
+    if request.version() != Version::HTTP_11 {
+        return None;
+    }
     let asks = headers
         .get_all(CONNECTION)
         .iter()
@@ -138,6 +142,14 @@ pub(crate) fn settle_length(headers: &mut HeaderMap) -> bool {
     let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
     headers.remove(http::header::CONTENT_LENGTH);
     is_chunked
+}
+
+/// Sends a request on in our own version (RFC 9110, section 2.5), unless it names no host, which none
+/// of HTTP/1.1 may leave out.
+pub(crate) fn settle_version<B>(request: &mut Request<B>) {
+    if request.version() == Version::HTTP_10 && request.headers().contains_key(HOST) {
+        *request.version_mut() = Version::HTTP_11;
+    }
 }
 
 /// What is wrong with a request, if anything.
@@ -268,13 +280,15 @@ mod tests {
     #[test]
     fn websockets_are_switched_to_and_http_is_not() {
         let asked = |protocol: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(
-                CONNECTION,
-                HeaderValue::from_static("Upgrade, HTTP2-Settings"),
-            );
-            headers.insert(UPGRADE, HeaderValue::from_static(protocol));
-            upgrade(&headers).is_some()
+            let mut request = Request::new(());
+            let fields = HeaderValue::from_static("Upgrade, HTTP2-Settings");
+            request.headers_mut().insert(CONNECTION, fields);
+            let protocol = HeaderValue::from_static(protocol);
+            request.headers_mut().insert(UPGRADE, protocol);
+            let asks = upgrade(&request).is_some();
+            *request.version_mut() = Version::HTTP_10;
+            assert_eq!(upgrade(&request), None);
+            asks
         };
         assert!(asked("websocket"));
         assert!(!asked("h2c") && !asked("websocket, H2C"));

@@ -30,6 +30,10 @@ impl Passing {
         server.in_flight.fetch_add(1, Relaxed);
         Self(server.clone())
     }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.0
+    }
 }
 
 impl<S: Deref<Target = Server>> Drop for InFlight<S> {

@@ -68,10 +68,10 @@ fn of_server(shared: &Shared, index: usize, server: &Server) -> String {
     let responses = |class: usize| number(counters.responses[class].load(Relaxed));
     let code = counters.check_code.load(Relaxed);
     let check_status = match (server.status(), code) {
-        (Status::Unknown, _) => "INI",
-        (Status::Up, _) => "L7OK",
-        (Status::Down, 0) => "L4CON",
-        (Status::Down, _) => "L7STS",
+        (Status::Unknown, 0) => "INI",
+        _ if counters.check_passed.load(Relaxed) => "L7OK",
+        (_, 0) => "L4CON",
+        _ => "L7STS",
     };
     let check = &shared.config.check;
     line(&[

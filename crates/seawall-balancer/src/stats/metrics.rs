@@ -34,7 +34,7 @@ const METRICS: [Metric; 12] = [
     (
         "response_bytes_total",
         "counter",
-        "Bytes of answers whose length was known.",
+        "Bytes of answers, without their heads.",
         |s| s.counters.bytes_out.load(Relaxed),
     ),
     (

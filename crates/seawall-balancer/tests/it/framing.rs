@@ -120,3 +120,19 @@ fn an_answer_with_two_lengths_is_settled_and_one_in_a_foreign_coding_is_not_pass
     ));
     assert_eq!(status(&balancer.get("").0), 502);
 }
+
+#[test]
+fn each_side_is_spoken_to_in_our_version() {
+    let (one, balancer) = one();
+    let old = exchange(balancer.port, "GET / HTTP/1.0\r\nHost: test\r\n\r\n");
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+    assert!(old.contains("GET / HTTP/1.1\r\n"), "{old}");
+    // A request of the new version must name a host.
+    let hostless = exchange(balancer.port, "GET / HTTP/1.0\r\n\r\n");
+    assert!(hostless.contains("GET / HTTP/1.0\r\n"), "{hostless}");
+    one.behave(Behaviour::Says("HTTP/1.0 200 OK\r\n\r\nhello"));
+    let (head, body) = balancer.get("");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert_eq!(body, "5\r\nhello\r\n0\r\n\r\n");
+}

@@ -96,3 +96,80 @@ fn requests_are_counted_where_they_went() {
     );
     assert_eq!(status(&get(balancer.stats, "/other", "").0), 404);
 }
+
+const SERVER: &str = "seawall,node1,";
+
+#[test]
+fn only_what_is_tried_again_counts_as_that() {
+    let one = Upstream::start("one", Behaviour::Closes);
+    let two = Upstream::start("two", Behaviour::Echoes);
+    let balancer = Running::start(&[&one, &two], StickyMode::Route);
+    let post = "POST / HTTP/1.1\r\nHost: test\r\nCookie: JSESSIONID=x.node1\r\n\
+                Content-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&exchange(balancer.port, post)), 502);
+    assert_eq!(column(&balancer, SERVER, "eresp"), "1");
+    assert_eq!(column(&balancer, SERVER, "wretr"), "0");
+    balancer.until_well();
+    assert_eq!(status(&balancer.get("JSESSIONID=x.node1").0), 200);
+    assert_eq!(column(&balancer, SERVER, "wretr"), "1");
+    assert_eq!(column(&balancer, "seawall,node2,", "wredis"), "1");
+}
+
+#[test]
+fn bytes_are_those_that_came() {
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let one = Upstream::start("one", Behaviour::Says(chunks));
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    balancer.get("");
+    assert_eq!(column(&balancer, SERVER, "bout"), "5");
+    one.behave(Behaviour::Says(
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+    ));
+    balancer.get("");
+    assert_eq!(column(&balancer, SERVER, "bout"), "8");
+    one.behave(Behaviour::Says(
+        "HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n",
+    ));
+    let head = "HEAD / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let answer = exchange(balancer.port, head);
+    assert!(answer.contains("content-length: 700"), "{answer}");
+    assert_eq!(column(&balancer, SERVER, "bout"), "8", "no body came");
+}
+
+#[test]
+fn a_long_answer_that_breaks_off_counts_against_its_server() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf";
+    let one = Upstream::start("one", Behaviour::Says(half));
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    assert_eq!(balancer.get("").1, "half");
+    assert_eq!(column(&balancer, SERVER, "eresp"), "1");
+    assert_eq!(column(&balancer, SERVER, "scur"), "0");
+}
+
+#[test]
+fn the_check_is_shown_as_it_went() {
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let balancer = Running::unchecked(&[&one], StickyMode::Route, |config| {
+        config.check.fall = u32::MAX;
+        config.check.interval = std::time::Duration::from_millis(10);
+    });
+    balancer.until_state("UP", 1);
+    one.answer_checks("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let deadline = std::time::Instant::now() + crate::support::LIMIT;
+    while column(&balancer, SERVER, "check_code") != "500" {
+        assert!(std::time::Instant::now() < deadline, "never checked");
+    }
+    assert_eq!(column(&balancer, SERVER, "check_status"), "L7STS");
+    assert_eq!(column(&balancer, SERVER, "status"), "UP");
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_counts_as_an_error() {
+    let one = Upstream::start("one", Behaviour::Switches);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    assert_eq!(status(&balancer.get("").0), 502);
+    assert_eq!(
+        metric(&balancer, "seawall_balancer_failed_requests_total"),
+        1
+    );
+}
