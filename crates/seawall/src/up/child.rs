@@ -95,7 +95,10 @@ impl Child {
             if started.elapsed() >= WELL_AFTER {
                 pause = Duration::ZERO;
             }
-            sleep(pause).await;
+            tokio::select! {
+                () = shutdown.wait() => return Ok(()),
+                () = sleep(pause) => {}
+            }
             pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         }
     }
@@ -133,10 +136,55 @@ impl Child {
     }
 }
 
-/// Passes a child's log on, with its name before each line.
+/// Passes a child's log on, with its name before each line. What is no UTF-8 does not end it: a child
+/// whose log nobody takes ends.
 async fn pass_on(name: String, log: impl AsyncRead + Unpin) {
-    let mut lines = BufReader::new(log).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        complain(&format!("{name} | {line}"));
+    let mut log = BufReader::new(log);
+    let mut line = Vec::new();
+    while log
+        .read_until(b'\n', &mut line)
+        .await
+        .is_ok_and(|count| count > 0)
+    {
+        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        complain(&format!("{name} | {text}"));
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_is_passed_on_to_its_end_whatever_it_holds() {
+        let (mut child, log) = tokio::io::duplex(64);
+        let passing = tokio::spawn(pass_on("child".to_owned(), log));
+        for _ in 0..100 {
+            child.write_all(b"\xff is no text\n").await.unwrap();
+        }
+        drop(child);
+        passing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_no_restart() {
+        let watch = Watch {
+            address: ([127, 0, 0, 1], 9).into(),
+            path: "/",
+        };
+        let mut child = Child::new("child", Path::new("/bin/sh"), watch);
+        // What a signal ends has not refused to start.
+        child.argument("-c", "kill -9 $$");
+        let shutdown = Shutdown::new();
+        let running = tokio::spawn(child.keep_running(shutdown.clone()));
+        // The pauses are 0, 0.1, 0.2, 0.4, 0.8, 1.6 and 2 s.
+        sleep(Duration::from_millis(1_800)).await;
+        let asked = Instant::now();
+        shutdown.trigger();
+        running.await.unwrap().unwrap();
+        assert!(asked.elapsed() < Duration::from_millis(600));
     }
 }
