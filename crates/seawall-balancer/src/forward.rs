@@ -68,7 +68,7 @@ impl Outgoing {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let pool = Pool::new(shared.servers.len());
+        let pool = Pool::new(shared.servers.len(), shared.config.limits.connections_max);
         Self {
             patience: Patience::of(&shared.config),
             shared,
@@ -310,7 +310,8 @@ impl Worker {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let response = Response::from_parts(parts, incoming);
             let in_flight = in_flight::Passing::go_on(server);
-            return Ok(tunnel::keep_upgrade(response, in_flight));
+            let place = lease.into_place();
+            return Ok(tunnel::keep_upgrade(response, in_flight, place));
         }
         let limit = self.shared.config.timeouts.server;
         let in_flight = in_flight::Passing::go_on(server);
@@ -327,7 +328,7 @@ impl Worker {
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
         let upload = request.body().upload();
-        let Upstream { sender, timer } = upstream;
+        let Upstream { sender, timer, .. } = upstream;
         let answer = pin!(sender.try_send_request(request));
         let answered = self
             .patience

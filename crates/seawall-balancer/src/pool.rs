@@ -5,6 +5,10 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +38,25 @@ pub(crate) type Sender = SendRequest<RequestBody>;
 pub(crate) struct Upstream {
     pub(crate) sender: Sender,
     pub(crate) timer: Pin<Box<Sleep>>,
+    /// Held for as long as the connection is open; a tunnel goes on with it.
+    pub(crate) place: Place,
+}
+
+/// One of the connections to servers that a worker may have.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>) -> Self {
+        taken.fetch_add(1, Relaxed);
+        Self(taken.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The idle connections to one server, with when each became idle.
@@ -44,6 +67,9 @@ type Idle = Vec<(Instant, Upstream)>;
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
     idle: Rc<RefCell<Vec<Idle>>>,
+    /// How many are open, in use or idle, and how many may be.
+    taken: Arc<AtomicUsize>,
+    limit: usize,
 }
 
 /// A connection in use. Dropping it closes the connection.
@@ -65,6 +91,11 @@ impl Lease {
             idle.push((Instant::now(), self.upstream));
         }
     }
+
+    /// What a connection that has become a tunnel still holds.
+    pub(crate) fn into_place(self) -> Place {
+        self.upstream.place
+    }
 }
 
 /// Whether a connection takes a request now. Its task may have to run once more to know that the last
@@ -81,10 +112,13 @@ async fn is_free(sender: &Sender) -> bool {
 }
 
 impl Pool {
-    pub(crate) fn new(servers: usize) -> Self {
+    /// `limit` is how many clients there may be: each takes one connection to a server at a time.
+    pub(crate) fn new(servers: usize, limit: usize) -> Self {
         let idle = (0..servers).map(|_| Vec::new()).collect();
         Self {
             idle: Rc::new(RefCell::new(idle)),
+            taken: Arc::default(),
+            limit,
         }
     }
 
@@ -109,6 +143,7 @@ impl Pool {
         address: &Address,
         limit: Duration,
     ) -> io::Result<Lease> {
+        let place = self.place().await;
         let connecting = async {
             let stream = address.connect().await?;
             http1::handshake(TokioIo::new(Heard::new(SmallWrites(stream))))
@@ -119,10 +154,33 @@ impl Pool {
         tokio::task::spawn_local(connection.with_upgrades());
         let timer = Box::pin(tokio::time::sleep(limit));
         Ok(Lease {
-            upstream: Upstream { sender, timer },
+            upstream: Upstream {
+                sender,
+                timer,
+                place,
+            },
             server,
             pool: self.clone(),
         })
+    }
+
+    /// A place for a new connection. When there is none, an idle connection is closed, to whichever
+    /// server has the most: else clients that go from one server to another would leave the process
+    /// without files.
+    async fn place(&self) -> Place {
+        if self.taken.load(Relaxed) < self.limit {
+            return Place::take(&self.taken);
+        }
+        let most = |idle: &&mut Idle| idle.len();
+        if let Some(idle) = self.idle.borrow_mut().iter_mut().max_by_key(most)
+            && !idle.is_empty()
+        {
+            idle.remove(0);
+        }
+        let place = Place::take(&self.taken);
+        // The one that was given up is closed by its task.
+        tokio::task::yield_now().await;
+        place
     }
 
     /// Forgets the idle connections to a server that hangs.

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{body::ResponseBody, in_flight::Passing};
+use crate::{body::ResponseBody, in_flight::Passing, pool::Place};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -30,22 +30,23 @@ pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
 pub(crate) fn keep_upgrade(
     mut response: Response<Incoming>,
     in_flight: Passing,
+    place: Place,
 ) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut response);
     let mut response = response.map(|_| ResponseBody::whole(""));
     response
         .extensions_mut()
-        .insert(ServerEnd(upgrade, Arc::new(in_flight)));
+        .insert(ServerEnd(upgrade, Arc::new((in_flight, place))));
     response
 }
 
-/// The server's end of a tunnel, which is in flight for as long as the tunnel is open.
+/// The server's end of a tunnel, which is in flight, and a connection, for as long as it is open.
 #[derive(Clone, Debug)]
-struct ServerEnd(OnUpgrade, Arc<Passing>);
+struct ServerEnd(OnUpgrade, Arc<(Passing, Place)>);
 
 /// Joins the two ends once the response has gone out.
 pub(crate) fn open(client: OnUpgrade, response: &mut Response<ResponseBody>, idle: Duration) {
-    let Some(ServerEnd(server, in_flight)) = response.extensions_mut().remove() else {
+    let Some(ServerEnd(server, held)) = response.extensions_mut().remove() else {
         return;
     };
     tokio::task::spawn_local(async move {
@@ -57,7 +58,7 @@ pub(crate) fn open(client: OnUpgrade, response: &mut Response<ResponseBody>, idl
             }
         };
         join(client, server, idle).await;
-        drop(in_flight);
+        drop(held);
     });
 }
 

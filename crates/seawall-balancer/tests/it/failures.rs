@@ -283,3 +283,28 @@ fn however_many_wait_for_a_server_its_checks_stay_apart() {
         started.elapsed()
     );
 }
+
+/// Each client is counted on to take one connection to a server, wherever it goes.
+#[test]
+fn clients_that_go_to_another_server_leave_no_connections_behind() {
+    const CLIENTS: usize = 10;
+    let servers = ["one", "two", "three"].map(|name| Upstream::start(name, Behaviour::Slow));
+    let all: Vec<_> = servers.iter().collect();
+    let balancer = Running::unchecked(&all, StickyMode::Route, |config| {
+        config.limits.connections_max = CLIENTS;
+    });
+    balancer.until_state("UP", 3);
+    for node in 1..=3 {
+        let cookie = format!("JSESSIONID=x.node{node}");
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| assert_eq!(status(&balancer.get(&cookie).0), 200));
+            }
+        });
+    }
+    let open = || servers.iter().map(Upstream::open).sum::<usize>();
+    let deadline = Instant::now() + LIMIT;
+    while open() > CLIENTS {
+        assert!(Instant::now() < deadline, "{} are open", open());
+    }
+}

@@ -50,6 +50,8 @@ struct Shared {
     requests: Mutex<Vec<String>>,
     connections: AtomicUsize,
     checks: AtomicUsize,
+    /// Connections that are open now, with those of checks.
+    open: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -69,6 +71,7 @@ impl Upstream {
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
             checks: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -78,7 +81,11 @@ impl Upstream {
                     return;
                 }
                 let shared = accepting.clone();
-                thread::spawn(move || drop(serve(&shared, stream.unwrap())));
+                thread::spawn(move || {
+                    shared.open.fetch_add(1, SeqCst);
+                    let _ = serve(&shared, stream.unwrap());
+                    shared.open.fetch_sub(1, SeqCst);
+                });
             }
         });
         Self { address, shared }
@@ -117,6 +124,11 @@ impl Upstream {
     /// How often it has been checked.
     pub(crate) fn checks(&self) -> usize {
         self.shared.checks.load(SeqCst)
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(SeqCst)
     }
 
     /// Refuses connections from now on.
