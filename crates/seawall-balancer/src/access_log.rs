@@ -1,10 +1,12 @@
 //! The access log: one line for each request, with the program's other logs.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::atomic::AtomicU64, time::Instant};
 
 use http::{Method, Request, Response, Uri};
 use http_body::Body;
 use seawall_net::Refused;
+
+use crate::{balancer::Shared, server::count};
 
 /// What stands in the place of what a request did not have, as in HAProxy's and nginx' logs.
 const NOTHING: &str = "-";
@@ -20,9 +22,55 @@ pub enum AccessLog {
     Off,
 }
 
+/// The status in the log of a request whose client left before it had an answer, as nginx has it.
+const CLIENT_LEFT: u16 = 499;
+
+/// A request that has no answer yet. When it is dropped without one, its client has left.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    log: AccessLog,
+    entry: Option<Entry>,
+    aborts: &'a AtomicU64,
+    is_answered: bool,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new<B>(shared: &'a Shared, request: &Request<B>, client: IpAddr) -> Self {
+        let log = shared.config.access_log;
+        Self {
+            log,
+            entry: Entry::of(log, request, client),
+            aborts: &shared.aborts,
+            is_answered: false,
+        }
+    }
+
+    /// Writes the line, now that the head of the answer is known.
+    pub(crate) fn answered<B: Body>(mut self, response: &Response<B>, server: Option<&str>) {
+        self.is_answered = true;
+        if let Some(entry) = self.entry.take() {
+            let bytes = response.body().size_hint().exact();
+            let server = server.unwrap_or(NOTHING);
+            entry.write(self.log, response.status().as_u16(), bytes, server);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        count(self.aborts);
+        if let Some(entry) = self.entry.take() {
+            entry.write(self.log, CLIENT_LEFT, None, NOTHING);
+        }
+    }
+}
+
 /// A request whose line is still to be written.
 #[derive(Debug)]
-pub(crate) struct Entry {
+struct Entry {
     method: Method,
     uri: Uri,
     client: IpAddr,
@@ -30,7 +78,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn of<B>(log: AccessLog, request: &Request<B>, client: IpAddr) -> Option<Self> {
+    fn of<B>(log: AccessLog, request: &Request<B>, client: IpAddr) -> Option<Self> {
         (log != AccessLog::Off).then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -39,9 +87,7 @@ impl Entry {
         })
     }
 
-    /// Writes the line, now that the head of the answer is known.
-    pub(crate) fn write<B: Body>(self, log: AccessLog, response: &Response<B>, server: &str) {
-        let status = response.status().as_u16();
+    fn write(self, log: AccessLog, status: u16, bytes: Option<u64>, server: &str) {
         if log == AccessLog::Errors && status < 500 {
             return;
         }
@@ -52,7 +98,7 @@ impl Entry {
             method = %self.method,
             path = shown_path(&self.uri),
             status,
-            bytes = response.body().size_hint().exact(),
+            bytes,
             server,
             micros,
         );

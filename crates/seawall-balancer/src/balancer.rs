@@ -15,7 +15,7 @@ use std::{
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
 use seawall_net::{
-    BindError, Connection as Client, Listeners, Refused, ServeLimits, Shutdown, Workers,
+    Address, BindError, Connection as Client, Listeners, Refused, ServeLimits, Shutdown, Workers,
     WorkersError, serve, serve_noting,
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) requests: AtomicU64,
     /// Requests that clients sent wrongly, or not to their end.
     pub(crate) refused: AtomicU64,
+    /// Requests whose clients left before they had an answer.
+    pub(crate) aborts: AtomicU64,
     /// Requests for which no server had an answer.
     pub(crate) failed: AtomicU64,
     pub(crate) started: Instant,
@@ -162,6 +164,7 @@ impl Balancer {
             moved: Moved::new(),
             requests: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            aborts: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             started: Instant::now(),
             serving: AtomicUsize::new(workers),
@@ -235,6 +238,12 @@ fn validate(config: &BalancerConfig) -> Result<(), String> {
         if !names.insert(&server.name) {
             return Err(format!(
                 "two servers are named {:?}; names are unique",
+                server.name
+            ));
+        }
+        if matches!(server.address, Address::Tcp(address) if address.port() == 0) {
+            return Err(format!(
+                "server {}: nobody listens on port 0; name the port that it serves on",
                 server.name
             ));
         }

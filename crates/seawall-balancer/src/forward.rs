@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    access_log::Entry,
+    access_log::Waiting,
     balancer::Shared,
     body::{RequestBody, ResponseBody},
     config::StickyMode,
@@ -84,13 +84,10 @@ impl Worker {
         client: SocketAddr,
     ) -> Response<ResponseBody> {
         count(&self.shared.requests);
-        let log = self.shared.config.access_log;
-        let entry = Entry::of(log, &request, client.ip());
+        let waiting = Waiting::new(&self.shared, &request, client.ip());
         let (response, server) = self.direct(request, client).await;
-        if let Some(entry) = entry {
-            let name = server.map(|index| &*self.shared.servers[index].config.name);
-            entry.write(log, &response, name.unwrap_or("-"));
-        }
+        let name = server.map(|index| &*self.shared.servers[index].config.name);
+        waiting.answered(&response, name);
         response
     }
 

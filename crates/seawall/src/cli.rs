@@ -108,7 +108,7 @@ pub(crate) struct BalanceArgs {
     #[command(flatten)]
     pub(crate) front: FrontArgs,
     /// A server: NAME=ADDRESS or NAME=ADDRESS,weight=N. The name is what stands in cookies; the
-    /// address is HOST:PORT or unix:PATH. Without any, the nodes of the
+    /// address is IP:PORT or unix:PATH. Without any, the nodes of the
     /// configuration.
     #[arg(long = "server", value_name = "SERVER", value_parser = balance::parse_server)]
     pub(crate) servers: Vec<seawall_balancer::ServerConfig>,

@@ -130,6 +130,12 @@ fn backend(shared: &Shared) -> String {
         .filter(|server| server.status() == Status::Up)
         .count();
     let total = |of: fn(&Server) -> u64| sum(shared, of).to_string();
+    let class = |class: usize| {
+        sum(shared, |server| {
+            server.counters.responses[class].load(Relaxed)
+        })
+    };
+    let responses = |index| class(index).to_string();
     line(&[
         ("pxname", "seawall".to_owned()),
         ("svname", "BACKEND".to_owned()),
@@ -165,6 +171,19 @@ fn backend(shared: &Shared) -> String {
             "wredis",
             total(|server| server.counters.redispatches.load(Relaxed)),
         ),
+        (
+            "lbtot",
+            total(|server| server.counters.requests.load(Relaxed)),
+        ),
+        ("hrsp_1xx", responses(0)),
+        ("hrsp_2xx", responses(1)),
+        ("hrsp_3xx", responses(2)),
+        ("hrsp_4xx", responses(3)),
+        (
+            "hrsp_5xx",
+            (class(4) + shared.failed.load(Relaxed)).to_string(),
+        ),
+        ("cli_abrt", shared.aborts.load(Relaxed).to_string()),
         ("status", if up > 0 { "UP" } else { "DOWN" }.to_owned()),
         ("act", up.to_string()),
         ("bck", "0".to_owned()),

@@ -103,6 +103,12 @@ pub(super) fn text(shared: &Shared) -> String {
             refused,
         ),
         (
+            "client_aborts_total",
+            "counter",
+            "Requests whose clients left before they had an answer.",
+            shared.aborts.load(Relaxed),
+        ),
+        (
             "failed_requests_total",
             "counter",
             "Requests for which no server had an answer.",

@@ -308,3 +308,16 @@ fn clients_that_go_to_another_server_leave_no_connections_behind() {
         assert!(Instant::now() < deadline, "{} are open", open());
     }
 }
+
+#[test]
+fn a_server_without_a_port_is_refused() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let server = seawall_balancer::ServerConfig {
+        name: "one".into(),
+        address: "[::1]:0".parse().unwrap(),
+        weight: 1,
+    };
+    let config = seawall_balancer::BalancerConfig::new(any, any, vec![server]);
+    let error = seawall_balancer::Balancer::bind(config).unwrap_err();
+    assert!(error.to_string().contains("port 0"), "{error}");
+}

@@ -109,10 +109,12 @@ fn only_what_is_tried_again_counts_as_that() {
     assert_eq!(status(&exchange(balancer.port, post)), 502);
     assert_eq!(column(&balancer, SERVER, "eresp"), "1");
     assert_eq!(column(&balancer, SERVER, "wretr"), "0");
+    assert_eq!(column(&balancer, "seawall,BACKEND,", "hrsp_5xx"), "1");
     balancer.until_well();
     assert_eq!(status(&balancer.get("JSESSIONID=x.node1").0), 200);
     assert_eq!(column(&balancer, SERVER, "wretr"), "1");
     assert_eq!(column(&balancer, "seawall,node2,", "wredis"), "1");
+    assert_eq!(column(&balancer, "seawall,BACKEND,", "hrsp_2xx"), "1");
 }
 
 #[test]
@@ -171,5 +173,33 @@ fn a_switch_that_nobody_asked_for_counts_as_an_error() {
     assert_eq!(
         metric(&balancer, "seawall_balancer_failed_requests_total"),
         1
+    );
+}
+
+#[test]
+fn a_client_that_leaves_is_counted_and_holds_nothing() {
+    let one = Upstream::start("one", Behaviour::Slow);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let request = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", balancer.port)).unwrap();
+    std::io::Write::write_all(&mut client, request).unwrap();
+    let deadline = std::time::Instant::now() + crate::support::LIMIT;
+    let until = |row: &str, name: &str, value: &str| {
+        while column(&balancer, row, name) != value {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name} is never {value}"
+            );
+        }
+    };
+    until(SERVER, "scur", "1");
+    drop(client);
+    until("seawall,BACKEND,", "cli_abrt", "1");
+    until(SERVER, "scur", "0");
+    assert_eq!(metric(&balancer, "seawall_balancer_client_aborts_total"), 1);
+    assert_eq!(
+        column(&balancer, SERVER, "eresp"),
+        "0",
+        "that was not the server's fault"
     );
 }
