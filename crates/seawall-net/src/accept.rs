@@ -66,6 +66,7 @@ pub(crate) enum OpenListener {
 impl OpenListener {
     /// The next connection; `None` after shutdown. Waits while all slots are taken, and takes none.
     pub(crate) async fn accept(&self, slots: &Semaphore, shutdown: &Shutdown) -> Option<Accepted> {
+        let mut is_told = false;
         loop {
             let accepted = tokio::select! {
                 () = shutdown.wait() => return None,
@@ -78,7 +79,10 @@ impl OpenListener {
                 Ok(accepted) => return Some(accepted),
                 Err(error) if is_of_one_connection(&error) => (),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
+                    // It may last, and one line for each try would fill the log.
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "cannot accept connections; raise the limit on open files");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
