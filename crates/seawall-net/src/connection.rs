@@ -72,6 +72,8 @@ struct Shared {
     /// one; 0 when it takes what it gets.
     stuck_since_ms: AtomicU64,
     ambiguous: AtomicBool,
+    had_body: AtomicBool,
+    is_tunnel: AtomicBool,
     /// Whether the next answer is the last one.
     ending: AtomicBool,
     /// The status of an answer that no service gave; 0 when there was none.
@@ -87,6 +89,8 @@ pub(crate) enum Phase {
     Head,
     /// A request is being answered.
     Busy,
+    /// The last answer has been sent.
+    Closing,
 }
 
 impl Connection {
@@ -100,6 +104,8 @@ impl Connection {
             bytes_out: AtomicU64::new(0),
             stuck_since_ms: AtomicU64::new(0),
             ambiguous: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
+            is_tunnel: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             refused_with: AtomicU16::new(0),
         };
@@ -142,13 +148,29 @@ impl Connection {
         match self.shared.phase.load(Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Head,
-            _ => Phase::Busy,
+            2 => Phase::Busy,
+            _ => Phase::Closing,
         }
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
         self.shared.phase_since_ms.store(self.millis(), Relaxed);
         self.shared.phase.store(phase as u8, Relaxed);
+    }
+
+    /// The last answer has been sent. What came before still counts from its beginning.
+    pub(crate) fn mark_closing(&self) {
+        self.shared.phase.store(Phase::Closing as u8, Relaxed);
+    }
+
+    /// Whether the last request had a body, of which a part may still come.
+    pub(crate) fn had_body(&self) -> bool {
+        self.shared.had_body.load(Relaxed)
+    }
+
+    /// Whether the connection speaks another protocol now, in which each side ends by itself.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.shared.is_tunnel.load(Relaxed)
     }
 
     pub(crate) fn phase_started_at(&self) -> Instant {
@@ -216,6 +238,8 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.connection.enter(Phase::Busy);
+        let has_body = !request.body().is_end_stream();
+        self.connection.shared.had_body.store(has_body, Relaxed);
         let inner = match Refusal::of(&request, &self.connection) {
             Some(refusal) => {
                 self.connection.refuse_with(refusal.told().0);
@@ -262,6 +286,9 @@ where
             AnswerProjection::Refusal { refusal } => return Poll::Ready(Ok(refuse(*refusal))),
         };
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && let Some(connection) = this.connection {
+            connection.shared.is_tunnel.store(true, Relaxed);
+        }
         if !switches && this.connection.as_ref().is_some_and(Connection::is_ending) {
             // A node that leaves says more in that field, and `close` too.
             response

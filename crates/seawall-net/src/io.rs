@@ -12,6 +12,7 @@ use tokio_util::either::Either;
 use crate::address::Stream;
 use crate::connection::{Connection, Phase};
 use crate::framing::HeadScanner;
+use crate::linger::Linger;
 use crate::small_writes::SmallWrites;
 
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
@@ -22,6 +23,7 @@ pub(crate) struct ServerIo {
     stream: SmallWrites<Stream>,
     pub(crate) connection: Connection,
     scanner: HeadScanner,
+    linger: Linger,
     /// Held as long as the socket is open, upgraded or not.
     _permit: OwnedSemaphorePermit,
 }
@@ -36,6 +38,7 @@ impl ServerIo {
             stream: SmallWrites(stream),
             connection,
             scanner: HeadScanner::new(),
+            linger: Linger::default(),
             _permit: permit,
         }
     }
@@ -51,7 +54,7 @@ impl ServerIo {
     fn received(&mut self, bytes: &[u8]) {
         self.connection.add_bytes_in(bytes.len());
         match self.connection.phase() {
-            Phase::Busy => return,
+            Phase::Busy | Phase::Closing => return,
             Phase::Idle => {
                 self.connection.enter(Phase::Head);
                 self.scanner = HeadScanner::new();
@@ -112,7 +115,15 @@ impl AsyncWrite for ServerIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        if this.connection.is_tunnel() {
+            return Poll::Ready(Ok(()));
+        }
+        this.connection.mark_closing();
+        let expects_more = this.connection.had_body();
+        let stream = Pin::new(&mut this.stream);
+        this.linger.poll(stream, expects_more, context)
     }
 
     fn poll_write_vectored(

@@ -7,6 +7,7 @@ mod address;
 mod connection;
 mod framing;
 mod io;
+mod linger;
 mod listener;
 mod process;
 mod proxies;

@@ -14,7 +14,7 @@ pub struct Refused {
     pub client: SocketAddr,
     /// What the client was told, unless it left before.
     pub status: StatusCode,
-    /// Since its first byte.
+    /// From its first byte until the connection was closed.
     pub took: Duration,
 }
 

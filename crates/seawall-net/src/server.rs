@@ -223,7 +223,7 @@ async fn last_request(connection: &Connection) {
     loop {
         let waited = connection.phase_started_at().elapsed();
         match connection.phase() {
-            Phase::Busy => return,
+            Phase::Busy | Phase::Closing => return,
             Phase::Idle if waited >= EXPECTED_LIMIT => return,
             Phase::Idle | Phase::Head => tokio::time::sleep(EXPECTED_PAUSE).await,
         }
@@ -274,7 +274,7 @@ fn overdue(phase: Phase, since: Instant, now: Instant, limits: &ServeLimits) -> 
     match phase {
         Phase::Head => (spent >= limits.header_timeout).then_some(Overdue::Head),
         Phase::Idle => (spent >= limits.idle_timeout).then_some(Overdue::Idle),
-        Phase::Busy => None,
+        Phase::Busy | Phase::Closing => None,
     }
 }
 

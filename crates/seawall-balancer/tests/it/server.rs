@@ -22,6 +22,8 @@ pub(crate) enum Behaviour {
     Echoes,
     /// Never answers; its checks fail too.
     Hangs,
+    /// Switches protocols, says that it has said all, and takes note of what it gets.
+    Listens,
     /// Answers before it has read the request's body, and closes.
     Refuses,
     /// Answers with these bytes, and closes.
@@ -191,6 +193,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
             Behaviour::Says(answer) => return writer.write_all(answer.as_bytes()),
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Ticks => return tick(writer),
+            Behaviour::Listens => return listen(shared, reader, writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
             Behaviour::AnswersEarly | Behaviour::Echoes | Behaviour::Refuses => {}
         }
@@ -228,6 +231,22 @@ fn tick(mut writer: TcpStream) -> std::io::Result<()> {
         writer.write_all(b".")?;
         thread::sleep(std::time::Duration::from_millis(50));
     }
+}
+
+fn listen(
+    shared: &Shared,
+    mut reader: BufReader<TcpStream>,
+    mut writer: TcpStream,
+) -> std::io::Result<()> {
+    writer.write_all(SWITCHING)?;
+    // By then the client has sent more than anybody takes.
+    thread::sleep(std::time::Duration::from_millis(300));
+    writer.shutdown(std::net::Shutdown::Write)?;
+    thread::sleep(std::time::Duration::from_millis(300));
+    let mut heard = String::new();
+    reader.read_to_string(&mut heard)?;
+    shared.requests.lock().unwrap().push(heard);
+    Ok(())
 }
 
 fn switch(mut reader: BufReader<TcpStream>, mut writer: TcpStream) -> std::io::Result<()> {

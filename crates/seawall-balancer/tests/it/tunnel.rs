@@ -83,3 +83,24 @@ fn a_tunnel_is_idle_when_nothing_moves_either_way() {
     let mut silent = open(&balancer);
     assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed");
 }
+
+#[test]
+fn a_server_that_has_said_all_still_hears_the_client() {
+    const SIZE: usize = 20_000_000;
+    let one = Upstream::start("one", Behaviour::Listens);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let mut client = open(&balancer);
+    let mut writing = client.try_clone().unwrap();
+    let sent = thread::spawn(move || {
+        writing.write_all(&vec![b'x'; SIZE]).unwrap();
+        writing.shutdown(Shutdown::Write).unwrap();
+    });
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "it has said all");
+    sent.join().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    // The head that asked for the switch comes before what was said in the tunnel.
+    while one.requests().len() < 2 {
+        assert!(Instant::now() < deadline, "it never heard the end");
+    }
+    assert_eq!(one.requests()[1].len(), SIZE);
+}

@@ -79,6 +79,9 @@ async fn answer(
     entered: Arc<Notify>,
     release: Arc<Notify>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/early" {
+        return Ok(Response::new(Full::new(Bytes::from_static(b"early"))));
+    }
     if request.uri().path() == "/slow" {
         entered.notify_one();
         release.notified().await;
