@@ -150,7 +150,12 @@ impl Queue {
 
 fn of_network((stream, peer): (TcpStream, SocketAddr)) -> Accepted {
     let _ = stream.set_nodelay(true);
-    (Either::Left(stream), peer)
+    (Either::Left(stream), plain(peer))
+}
+
+/// A client of IPv4 has that address on a listener for both kinds too: logs and servers know it by it.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 fn of_machine(stream: UnixStream) -> Accepted {
@@ -166,4 +171,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_one_address_on_whichever_listener() {
+        let plain = |text: &str| plain(text.parse().unwrap()).to_string();
+        assert_eq!(plain("[::ffff:192.0.2.1]:80"), "192.0.2.1:80");
+        assert_eq!(plain("192.0.2.1:80"), "192.0.2.1:80");
+        assert_eq!(plain("[2001:db8::1]:80"), "[2001:db8::1]:80");
+    }
 }
