@@ -371,8 +371,9 @@ mod tests {
         for row in &rows {
             assert!(documentation.contains(row), "docs/metrics.md lacks {row}");
         }
-        let listed = ["| `seawall_", "| `process_"].map(|row| documentation.matches(row).count());
-        let listed: usize = listed.iter().sum();
+        let count = |row| documentation.matches(row).count();
+        // The balancer's test looks after its own.
+        let listed = count("| `seawall_") + count("| `process_") - count("| `seawall_balancer_");
         assert_eq!(
             listed,
             rows.len(),

@@ -203,3 +203,24 @@ fn a_client_that_leaves_is_counted_and_holds_nothing() {
         "that was not the server's fault"
     );
 }
+
+#[test]
+fn the_documentation_lists_every_metric_with_its_kind() {
+    let documentation = include_str!("../../../../docs/metrics.md");
+    let one = Upstream::start("one", Behaviour::Echoes);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let (_, metrics) = get(balancer.stats, "/metrics", "");
+    let own = |line: &&str| line.starts_with("# TYPE seawall_balancer_");
+    let types: Vec<_> = metrics.lines().filter(own).collect();
+    for line in &types {
+        let (name, kind) = line["# TYPE ".len()..].split_once(' ').unwrap();
+        let row = format!("| `{name}` | {kind} |");
+        assert!(documentation.contains(&row), "docs/metrics.md lacks {row}");
+    }
+    let listed = documentation.matches("| `seawall_balancer_").count();
+    assert_eq!(
+        listed,
+        types.len(),
+        "docs/metrics.md lists what is not there"
+    );
+}
