@@ -5,7 +5,7 @@ use hyper::client::conn::TrySendError;
 
 use crate::{
     body::{RequestBody, ResponseBody},
-    forward::Outgoing,
+    prepare::Outgoing,
     respond,
     wait::Late,
 };

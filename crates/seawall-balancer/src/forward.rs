@@ -17,14 +17,13 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     access_log::Waiting,
     balancer::Shared,
-    body::{RequestBody, ResponseBody},
-    config::StickyMode,
+    body::ResponseBody,
     failure::{self, Failure, Losses},
     headers,
     in_flight::{self, InFlight},
-    internal,
     pick::{Candidate, Picker, Tier},
     pool::{self, Lease, Pool, Upstream},
+    prepare::{Outgoing, Prepared, prepare},
     respond,
     server::{Server, count},
     sticky, tunnel,
@@ -42,28 +41,6 @@ pub(crate) struct Worker {
     pool: Pool,
     picker: RefCell<Picker>,
     patience: Patience,
-}
-
-/// A request that is about to be sent.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) parts: Parts,
-    pub(crate) body: RequestBody,
-}
-
-impl Outgoing {
-    /// Whether sending it twice does no harm, and can be done.
-    fn is_repeatable(&self) -> bool {
-        headers::is_safe(&self.parts.method) && matches!(self.body, RequestBody::Empty)
-    }
-
-    /// A repeatable request, from its head.
-    fn again(parts: &Parts) -> Box<Self> {
-        Box::new(Self {
-            parts: parts.clone(),
-            body: RequestBody::Empty,
-        })
-    }
 }
 
 impl Worker {
@@ -85,53 +62,23 @@ impl Worker {
     ) -> Response<ResponseBody> {
         count(&self.shared.requests);
         let waiting = Waiting::new(&self.shared, &request, client.ip());
-        let (response, server) = self.direct(request, client).await;
+        let (response, server) = match prepare(&self.shared, request, client) {
+            Ok(prepared) => self.direct(prepared).await,
+            Err((status, sentence)) => (respond::problem(status, sentence), None),
+        };
         let name = server.map(|index| &*self.shared.servers[index].config.name);
         waiting.answered(&response, name);
         response
     }
 
     /// The answer to a request, with the server that gave it, if one did.
-    async fn direct(
-        &self,
-        mut request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> (Response<ResponseBody>, Option<usize>) {
-        let refusal = headers::refusal(&request).or_else(|| headers::to_origin_form(&mut request));
-        if let Some(sentence) = refusal {
-            count(&self.shared.refused);
-            let refusal = respond::problem(StatusCode::BAD_REQUEST, sentence);
-            return (refusal, None);
-        }
-        if internal::is_internal(request.uri().path()) {
-            let sentence = "There is nothing at this address.";
-            return (respond::problem(StatusCode::NOT_FOUND, sentence), None);
-        }
-        let upgrade = headers::upgrade(&request);
-        let config = &self.shared.config;
-        let wanted = self.wanted(request.headers());
-        let session = (config.sticky == StickyMode::Prefix)
-            .then(|| sticky::session_value(request.headers(), &config.cookie).map(str::to_owned))
-            .flatten();
-        let request_headers = request.headers_mut();
-        headers::strip_hop_by_hop(request_headers);
-        headers::add_forwarded(request_headers, client.ip(), &config.trusted_proxies);
-        sticky::strip_request(request_headers, config.sticky, &config.cookie);
-        headers::settle_version(&mut request);
-        let client_upgrade = upgrade.map(|protocol| {
-            tunnel::ask(request.headers_mut(), protocol);
-            hyper::upgrade::on(&mut request)
-        });
-        let (mut parts, body) = request.into_parts();
-        let body = if body.is_end_stream() {
-            RequestBody::Empty
-        } else {
-            if body.size_hint().exact().is_none() {
-                headers::say_chunked(&mut parts.headers);
-            }
-            RequestBody::of_client(body)
-        };
-        let outgoing = Box::new(Outgoing { parts, body });
+    async fn direct(&self, prepared: Prepared) -> (Response<ResponseBody>, Option<usize>) {
+        let Prepared {
+            outgoing,
+            wanted,
+            session,
+            client_upgrade,
+        } = prepared;
         match self.forward(outgoing, wanted).await {
             Ok((response, server)) => {
                 let directed = wanted == Some(server);
@@ -152,23 +99,6 @@ impl Worker {
                 (response, None)
             }
         }
-    }
-
-    /// The server that the client's cookie leads to.
-    fn wanted(&self, headers: &http::HeaderMap) -> Option<usize> {
-        let config = &self.shared.config;
-        let named = sticky::wanted(headers, config.sticky, &config.cookie)?;
-        let named = self
-            .shared
-            .servers
-            .iter()
-            .position(|server| &*server.config.name == named);
-        if config.sticky != StickyMode::Prefix {
-            return named;
-        }
-        // The session cookie of a client that had to move still names its first server.
-        let session = sticky::session_value(headers, &config.cookie)?;
-        self.shared.moved.get(session).or(named)
     }
 
     /// Tries servers until one answers. The error is what the client gets when none does.
@@ -244,7 +174,7 @@ impl Worker {
         head: Option<&Parts>,
     ) -> Result<Response<ResponseBody>, Failure> {
         if let Some(lease) = self.pool.reuse(index).await {
-            match self.exchange(index, lease, *outgoing, head.is_some()).await {
+            match self.exchange(index, lease, outgoing, head.is_some()).await {
                 // The server closed the idle connection just then. That says nothing about it: once
                 // more on a new connection, if there is nothing to be done twice.
                 Err(Failure::NotSent(unsent)) => outgoing = unsent,
@@ -257,7 +187,7 @@ impl Worker {
         let address = &self.shared.servers[index].config.address;
         let limit = self.shared.config.timeouts.connect;
         match self.pool.connect(index, address, limit).await {
-            Ok(lease) => self.exchange(index, lease, *outgoing, head.is_some()).await,
+            Ok(lease) => self.exchange(index, lease, outgoing, head.is_some()).await,
             Err(error) if pool::is_own_limit(&error) => Err(Failure::Own(error)),
             Err(_) => Err(Failure::NotSent(outgoing)),
         }
@@ -267,16 +197,15 @@ impl Worker {
         &self,
         index: usize,
         mut lease: Lease,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         repeatable: bool,
     ) -> Result<Response<ResponseBody>, Failure> {
         let server = &self.shared.servers[index];
         if let Some(length) = content_length(&outgoing.parts.headers) {
             server.counters.bytes_in.fetch_add(length, Relaxed);
         }
-        let request = Request::from_parts(outgoing.parts, outgoing.body);
         let sent = Instant::now();
-        let answer = self.answer(server, &mut lease.upstream, request, repeatable);
+        let answer = self.answer(server, &mut lease.upstream, outgoing, repeatable);
         let response = answer.await.inspect_err(|failure| {
             if matches!(failure, Failure::Lost { hung: true }) {
                 self.pool.clear(index);
@@ -321,12 +250,13 @@ impl Worker {
         &self,
         server: &Server,
         upstream: &mut Upstream,
-        request: Request<RequestBody>,
+        outgoing: Box<Outgoing>,
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
-        let upload = request.body().upload();
+        let upload = outgoing.body.upload();
         let Upstream { sender, timer, .. } = upstream;
-        let answer = pin!(sender.try_send_request(request));
+        let Outgoing { parts, body } = *outgoing;
+        let answer = pin!(sender.try_send_request(Request::from_parts(parts, body)));
         let answered = self
             .patience
             .wait(server, timer.as_mut(), answer, &upload, repeatable)

@@ -23,6 +23,7 @@ mod latency;
 mod moved;
 mod pick;
 mod pool;
+mod prepare;
 mod recent;
 mod respond;
 mod server;
