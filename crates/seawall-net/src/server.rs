@@ -127,13 +127,7 @@ where
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let (limits, shutdown) = (Arc::clone(&limits), shutdown.clone());
-        let (connection, note) = (connection.clone(), Rc::clone(&note));
-        tasks.spawn_local(async move {
-            let ended = drive(http, &connection, limits, shutdown).await;
-            if let Some(refused) = Refused::of(ended, &connection) {
-                note(refused);
-            }
-        });
+        tasks.spawn_local(drive(http, connection, limits, shutdown, Rc::clone(&note)));
     };
     let slot = || async {
         Arc::clone(&slots)
@@ -178,11 +172,11 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
 /// they fired: on the request path they cost one load each.
 async fn drive<S, B>(
     http: http1::UpgradeableConnection<TokioIo<ServerIo>, S>,
-    connection: &Connection,
+    connection: Connection,
     limits: Arc<ServeLimits>,
     shutdown: Shutdown,
-) -> hyper::Result<()>
-where
+    note: Rc<impl Fn(Refused)>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + 'static,
@@ -192,12 +186,12 @@ where
     let mut ending = pin!(async {
         shutdown.wait().await;
         connection.mark_ending();
-        last_request(connection).await;
+        last_request(&connection).await;
     });
     let mut timer = pin!(tokio::time::sleep(tick(&limits)));
     let mut first = true;
     let mut told = false;
-    poll_fn(|context| {
+    let ended = poll_fn(|context| {
         if let Poll::Ready(result) = http.as_mut().poll(context) {
             return Poll::Ready(result);
         }
@@ -206,14 +200,17 @@ where
             http.as_mut().graceful_shutdown();
             context.waker().wake_by_ref();
         }
-        if (first || timer.is_elapsed()) && is_overdue(timer.as_mut(), context, connection, &limits)
+        if (first || timer.is_elapsed())
+            && is_overdue(timer.as_mut(), context, &connection, &limits)
         {
             return Poll::Ready(Ok(()));
         }
         first = false;
         Poll::Pending
-    })
-    .await
+    });
+    if let Some(refused) = Refused::of(ended.await, &connection) {
+        note(refused);
+    }
 }
 
 /// Waits until no other request is expected on a connection. Its client believes that it is being
