@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Row, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::Failure, schema, statements::Statements, tls::TlsOptions};
+use super::{error::Failure, schema, statements::Statements, table, tls::TlsOptions};
 use crate::{
     cause::Cause,
     limits::ServerLimits,
@@ -176,7 +176,7 @@ impl Connector for PostgresConnector {
         // Once is enough: a server that is back, or a standby that took its place, has the same
         // tables, and service is to be back soon.
         if !self.has_checked.load(Relaxed) {
-            schema::check_indexes(&client).await?;
+            table::check(&client).await?;
             self.has_checked.store(true, Relaxed);
         }
         let statements = Statements::prepare(&client).await?;

@@ -1,8 +1,8 @@
 //! What went wrong with a statement, and what follows from it.
 
-use std::{sync::Arc, time::Duration};
+use std::{str::Utf8Error, sync::Arc, time::Duration};
 
-use tokio_postgres::{Error, error::SqlState};
+use tokio_postgres::{Error, error::SqlState, types::WrongType};
 
 use crate::{cause::Cause, link, store::StoreError};
 
@@ -93,13 +93,19 @@ impl Failure {
 /// more use when a column has another type now (0A000), or a pooler mixes connections up.
 fn is_unavailable(error: &Error) -> bool {
     let Some(code) = error.code() else {
-        return true;
+        return !is_misread(error);
     };
     let code = code.code();
     code.starts_with("08")
         || code.starts_with("57P")
         || ["0A000", "25006", "42P01", "53300"].contains(&code)
         || is_mixed_up(code)
+}
+
+/// Whether the driver found another type in a column than these statements go by, or no text.
+fn is_misread(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.is::<WrongType>() || source.is::<Utf8Error>())
 }
 
 /// Whether a prepared statement is missing, or there already: another connection than the one on which
@@ -111,7 +117,10 @@ fn is_mixed_up(code: &str) -> bool {
 /// Codes: PostgreSQL's documentation, appendix A.
 fn cause(error: &Error) -> Cause {
     let Some(code) = error.code() else {
-        return Cause::of(error);
+        return match is_misread(error) {
+            true => Cause::OtherTables,
+            false => Cause::of(error),
+        };
     };
     match code.code() {
         "28P01" | "28000" => Cause::WrongPassword,
@@ -120,7 +129,7 @@ fn cause(error: &Error) -> Cause {
         "53300" => Cause::TooManyConnections,
         "53100" | "53200" => Cause::StoreFull,
         "25006" => Cause::ReadOnly,
-        "42P01" | "42703" | "42804" => Cause::OtherTables,
+        "42P01" | "42703" | "42804" | "42883" => Cause::OtherTables,
         _ => Cause::Other,
     }
 }

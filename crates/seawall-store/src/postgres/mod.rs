@@ -17,6 +17,7 @@ mod row;
 mod schema;
 mod sql;
 mod statements;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tls;

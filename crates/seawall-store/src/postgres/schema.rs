@@ -1,6 +1,6 @@
 //! The table, and how it comes into being.
 
-use tokio_postgres::{Client, GenericClient, Row};
+use tokio_postgres::{Client, GenericClient};
 
 use super::error::Failure;
 
@@ -87,74 +87,4 @@ async fn current_version(client: &impl GenericClient) -> Result<i32, Failure> {
         )));
     }
     Ok(if has_sessions { version } else { 0 })
-}
-
-/// An index of the table: its columns, whether a row's values are unique, and which rows are in it.
-struct Index {
-    columns: Vec<String>,
-    is_unique: bool,
-    condition: Option<String>,
-}
-
-impl Index {
-    /// Whether it finds the row of a key.
-    fn finds_keys(&self) -> bool {
-        let mut columns: Vec<_> = self.columns.iter().map(String::as_str).collect();
-        columns.sort_unstable();
-        self.is_unique
-            && self.condition.is_none()
-            && self
-                .columns
-                .first()
-                .is_some_and(|first| first == "sessionid")
-            && columns == ["contextpath", "sessionid", "virtualhost"]
-    }
-
-    /// Whether it finds the rows with a value in `column`.
-    fn finds(&self, column: &str) -> bool {
-        let is_set = format!("({column} IS NOT NULL)");
-        let condition = self.condition.as_deref();
-        self.columns.first().is_some_and(|first| first == column)
-            && condition.is_none_or(|condition| condition == is_set)
-    }
-}
-
-/// Refuses a table without the indexes that the statements go by: without them each would read all
-/// of it.
-pub(super) async fn check_indexes(client: &Client) -> Result<(), Failure> {
-    let indexes = indexes(client).await?;
-    let missing = |what: &str, mend: &str| {
-        Failure::Schema(format!("table jettysessions has no {what}: {mend}"))
-    };
-    if !indexes.iter().any(Index::finds_keys) {
-        return Err(missing(
-            "primary key that Seawall can use",
-            "ALTER TABLE jettysessions ADD PRIMARY KEY (sessionid, contextpath, virtualhost)",
-        ));
-    }
-    for column in ["expirybucket", "principal", "origin"] {
-        if !indexes.iter().any(|index| index.finds(column)) {
-            return Err(missing(
-                &format!("index on {column}"),
-                &format!("CREATE INDEX jettysessions_{column} ON jettysessions ({column})"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-async fn indexes(client: &Client) -> Result<Vec<Index>, Failure> {
-    let find = "SELECT ARRAY(SELECT pg_get_indexdef(indexrelid, place, true) \
-                FROM generate_series(1, indnkeyatts::int) AS place ORDER BY place), \
-                indisunique, pg_get_expr(indpred, indrelid) \
-                FROM pg_index WHERE indrelid = 'jettysessions'::regclass AND indisvalid";
-    let rows = client.query(find, &[]).await?;
-    let index = |row: &Row| {
-        Ok(Index {
-            columns: row.try_get(0)?,
-            is_unique: row.try_get(1)?,
-            condition: row.try_get(2)?,
-        })
-    };
-    rows.iter().map(index).collect()
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use seawall_store::{
-    Batcher, BatcherSettings, Commit, CommitOutcome, Notice, Read, ReadOutcome, StoreError,
+    Batcher, BatcherSettings, Cause, Commit, CommitOutcome, Notice, Read, ReadOutcome, StoreError,
     Timestamp, Version,
 };
 use seawall_testing::{TestPgBouncer, TestPostgres};
@@ -244,6 +244,69 @@ async fn a_missing_index_is_noticed_before_it_costs_anything() {
     server.query("ALTER TABLE jettysessions DROP CONSTRAINT jettysessions_pkey");
     let error = open(&server.url()).await.count().await.unwrap_err();
     assert!(error.to_string().contains("ADD PRIMARY KEY"), "{error}");
+}
+
+#[tokio::test]
+async fn an_index_that_no_statement_can_go_by_is_none() {
+    let server = TestPostgres::start();
+    assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
+    for (index, definition) in [
+        ("expirybucket", "USING hash (expirybucket)"),
+        ("expirybucket", "USING brin (expirybucket)"),
+        ("origin", "(origin COLLATE \"POSIX\")"),
+        ("principal", "(principal text_pattern_ops)"),
+        ("principal", "(lower(principal))"),
+    ] {
+        server.query(&format!("DROP INDEX jettysessions_{index}"));
+        let make = format!("CREATE INDEX jettysessions_{index} ON jettysessions");
+        server.query(&format!("{make} {definition}"));
+        let error = open(&server.url()).await.count().await.unwrap_err();
+        assert!(error.to_string().contains(&make), "{definition}: {error}");
+        server.query(&format!("DROP INDEX jettysessions_{index}"));
+        server.query(&format!("{make} ({index})"));
+        assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
+    }
+    server.query(
+        "ALTER TABLE jettysessions DROP CONSTRAINT jettysessions_pkey, \
+         ADD PRIMARY KEY (sessionid, contextpath, virtualhost) DEFERRABLE",
+    );
+    let error = open(&server.url()).await.count().await.unwrap_err();
+    assert!(error.to_string().contains("ADD PRIMARY KEY"), "{error}");
+}
+
+#[tokio::test]
+async fn columns_of_other_types_are_named() {
+    let server = TestPostgres::start();
+    let running = open(&server.url()).await;
+    running.commit(&[create("a")]).await.unwrap();
+    let read = [Read {
+        key: key("a"),
+        known: None,
+    }];
+    running.read(&read).await.unwrap();
+    for (column, other, right) in [
+        ("sessionid", "character(120)", "text"),
+        ("maxinterval", "integer", "bigint"),
+        ("accesstime", "numeric", "bigint"),
+    ] {
+        let alter = format!("ALTER TABLE jettysessions ALTER COLUMN {column} TYPE");
+        server.query(&format!("{alter} {other}"));
+        let error = open(&server.url()).await.count().await.unwrap_err();
+        assert_eq!(error.cause(), Cause::OtherTables, "{error}");
+        let mend = format!("{alter} {right}");
+        assert!(error.to_string().contains(&mend), "{error}");
+        server.query(&mend);
+        assert_eq!(open(&server.url()).await.count().await.unwrap(), 1);
+    }
+    // A node that runs says so as well, and takes the table when it is mended.
+    server.query("ALTER TABLE jettysessions ALTER COLUMN maxinterval TYPE integer");
+    assert!(running.read(&read).await.unwrap_err().is_transient());
+    let error = running.read(&read).await.unwrap_err();
+    assert_eq!(error.cause(), Cause::OtherTables, "{error}");
+    assert!(!error.is_transient(), "{error}");
+    server.query("ALTER TABLE jettysessions ALTER COLUMN maxinterval TYPE bigint");
+    assert!(running.read(&read).await.unwrap_err().is_transient());
+    running.read(&read).await.unwrap();
 }
 
 /// PgBouncer knows few startup parameters, and passes no others.
