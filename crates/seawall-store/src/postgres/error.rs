@@ -41,7 +41,9 @@ impl link::Failure for Failure {
 
     fn breaks_the_connection(&self) -> bool {
         match self {
-            Self::Statement(error) | Self::Connecting(error) => is_unavailable(error),
+            Self::Statement(error) | Self::Connecting(error) => {
+                is_unavailable(error) && !is_cancelled(error)
+            }
             Self::NoAnswer(_) | Self::Schema(_) | Self::Unexpected(_) => true,
         }
     }
@@ -90,7 +92,8 @@ impl Failure {
 /// Whether the database may take the same statement later. Classes 08 and 57P are connections that
 /// break and servers that go down or come up; 25006 is a server that became a standby; 42P01 is a table
 /// that somebody dropped: the next connection makes it again. Statements that were prepared are of no
-/// more use when a column has another type now (0A000), or a pooler mixes connections up.
+/// more use when a column has another type now (0A000), or a pooler mixes connections up. One that was
+/// cancelled waited too long for a lock, mostly.
 fn is_unavailable(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return !is_misread(error);
@@ -99,7 +102,15 @@ fn is_unavailable(error: &Error) -> bool {
     code.starts_with("08")
         || code.starts_with("57P")
         || ["0A000", "25006", "42P01", "53300"].contains(&code)
+        || is_cancelled(error)
         || is_mixed_up(code)
+}
+
+/// Whether the server broke a statement off because its time was up, or somebody said so. It does
+/// that at the same moment in which the connection is given up for not answering.
+fn is_cancelled(error: &Error) -> bool {
+    let cancelled = [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE];
+    error.code().is_some_and(|code| cancelled.contains(code))
 }
 
 /// Whether the driver found another type in a column than these statements go by, or no text.
@@ -150,6 +161,10 @@ fn describe(error: &Error) -> String {
         "42501" => {
             "; GRANT CREATE, USAGE ON SCHEMA public TO the store's user, or make it the owner of \
              the database"
+        }
+        "55P03" | "57014" => {
+            "; see in pg_stat_activity and pg_locks what holds the table for so long, and how busy the \
+             server is"
         }
         code if is_mixed_up(code) => {
             "; a pooler on the way must leave a connection to its client: for PgBouncer \

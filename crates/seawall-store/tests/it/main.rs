@@ -8,6 +8,7 @@ mod mutants;
 mod outage;
 mod payload;
 mod postgres;
+mod postgres_waits;
 mod redis;
 mod support;
 mod tls;

@@ -1,0 +1,56 @@
+//! What holds PostgreSQL up: locks, tables that take long to make, settings of a role or a database.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_store::{CommitOutcome, SessionStore, StoreOptions, StoreUrl};
+use seawall_testing::TestPostgres;
+use tokio::time::timeout;
+use tokio_postgres::{Client, NoTls};
+
+use crate::support::{create, open};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A connection that holds something up.
+async fn connect(server: &TestPostgres) -> Client {
+    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A store that waits for an answer for a short time only.
+async fn open_impatient(server: &TestPostgres) -> Arc<dyn SessionStore> {
+    let url: StoreUrl = server.url().parse().unwrap();
+    let mut options = StoreOptions::default();
+    options.limits.answer = Duration::from_millis(200);
+    url.open_with(&options).await.unwrap()
+}
+
+/// Asks until the answer is more than nothing.
+async fn wait_for(client: &Client, query: &str) {
+    let asking = async { while client.query(query, &[]).await.unwrap().is_empty() {} };
+    timeout(LIMIT, asking).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_cancelled_because_it_waited_for_a_lock_may_be_tried_again() {
+    let server = TestPostgres::start();
+    let (store, holder) = (open(&server.url()).await, connect(&server).await);
+    store.commit(&[create("a")]).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE jettysessions";
+    holder.batch_execute(lock).await.unwrap();
+    // As the server does when the time of the statement is up.
+    let cancel = "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted";
+    let batch = [create("b")];
+    let (cancelled, ()) = tokio::join!(store.commit(&batch), wait_for(&holder, cancel));
+    let error = cancelled.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("57014"), "{error}");
+    // A new connection waits for the lock when it prepares its statements.
+    let error = open_impatient(&server).await.count().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("pg_locks"), "{error}");
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.commit(&batch).await.unwrap(), [CommitOutcome::Done]);
+    assert_eq!(store.connections().opened, 1, "its connection was given up");
+}
