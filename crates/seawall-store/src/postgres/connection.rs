@@ -22,17 +22,25 @@ use crate::{
     url::ServerUrl,
 };
 
-/// What each connection sets. With the form of the statements (`sql.rs`), it pins the plan to lookups
-/// in an index, whatever the statistics say, plans each statement once, and leaves out notices, such as
-/// that a table is there already. It must be set before anything is prepared: a cached plan ignores it.
-const SETTINGS: [(&str, &str); 7] = [
+/// What each connection sets, whatever the role or the database sets for others. With the form of the
+/// statements (`sql.rs`), it pins the plan to lookups in an index, whatever the statistics say, plans
+/// each statement once, and leaves out notices, such as that a table is there already. It must be set
+/// before anything is prepared: a cached plan ignores it. Time is limited by `statement_timeout` alone,
+/// and a row that another transaction changed is looked at again, instead of failing the batch.
+const SETTINGS: [(&str, &str); 13] = [
     ("client_min_messages", "warning"),
+    ("default_transaction_isolation", "read committed"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
+    ("enable_indexscan", "on"),
     ("enable_mergejoin", "off"),
+    ("enable_nestloop", "on"),
     ("enable_seqscan", "off"),
     ("jit", "off"),
+    ("lock_timeout", "0"),
     ("plan_cache_mode", "force_generic_plan"),
+    ("quote_all_identifiers", "off"),
+    ("transaction_timeout", "0"),
 ];
 
 /// A host that vanished without a word is noticed after this time.

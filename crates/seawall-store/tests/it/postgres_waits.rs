@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use seawall_store::{CommitOutcome, SessionStore, StoreOptions, StoreUrl};
+use seawall_store::{Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl, Version};
 use seawall_testing::TestPostgres;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
@@ -53,4 +53,41 @@ async fn what_is_cancelled_because_it_waited_for_a_lock_may_be_tried_again() {
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(store.commit(&batch).await.unwrap(), [CommitOutcome::Done]);
     assert_eq!(store.connections().opened, 1, "its connection was given up");
+}
+
+/// Such as a role or a database has for people and reports.
+#[tokio::test]
+async fn what_others_set_for_a_database_does_not_count() {
+    let server = TestPostgres::start();
+    for setting in [
+        "default_transaction_isolation = 'repeatable read'",
+        "lock_timeout = '1ms'",
+        "quote_all_identifiers = on",
+    ] {
+        server.query(&format!("ALTER DATABASE postgres SET {setting}"));
+    }
+    let (store, holder) = (open(&server.url()).await, connect(&server).await);
+    let created = create("a");
+    store.commit(std::slice::from_ref(&created)).await.unwrap();
+    let Commit::Create { key, record } = created else {
+        unreachable!("it is one")
+    };
+    let expected = record.version;
+    let mut record = (*record).clone();
+    record.version = Version::from_i64(2);
+    let record = Arc::new(record);
+    let update = [Commit::Update {
+        key,
+        expected,
+        record,
+    }];
+    let other = "BEGIN; UPDATE jettysessions SET lastsavedtime = 7";
+    holder.batch_execute(other).await.unwrap();
+    let overlap = async {
+        wait_for(&holder, "SELECT FROM pg_locks WHERE NOT granted").await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (outcomes, ()) = tokio::join!(store.commit(&update), overlap);
+    assert_eq!(outcomes.unwrap(), [CommitOutcome::Conflict]);
+    assert_eq!(store.connections().undone, 0);
 }
