@@ -178,9 +178,9 @@ impl Connector for PostgresConnector {
     }
 
     async fn make_ready(&self, raw: (Client, Driver)) -> Result<Session, Failure> {
-        let (mut client, driver) = raw;
+        let (client, driver) = raw;
         configure(&client, self.limits.answer).await?;
-        schema::migrate(&mut client).await?;
+        schema::migrate(&client).await?;
         // Once is enough: a server that is back, or a standby that took its place, has the same
         // tables, and service is to be back soon.
         if !self.has_checked.load(Relaxed) {

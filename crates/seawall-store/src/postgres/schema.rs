@@ -1,6 +1,9 @@
 //! The table, and how it comes into being.
 
-use tokio_postgres::{Client, GenericClient};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_postgres::Client;
 
 use super::error::Failure;
 
@@ -27,48 +30,64 @@ const MIGRATIONS: [&str; 1] = [
         WHERE origin IS NOT NULL;",
 ];
 
+/// The table of the versions that the tables have had.
+const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS seawall_schema (
+    version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())";
+
 pub(super) const VERSION: i32 = 1;
 const _: () = assert!(
     MIGRATIONS.len() == VERSION as usize,
     "one version for each migration"
 );
 
+/// How often a node asks whether another one that makes the tables is done.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Makes the tables, or brings them up to date.
-pub(super) async fn migrate(client: &mut Client) -> Result<(), Failure> {
+pub(super) async fn migrate(client: &Client) -> Result<(), Failure> {
     // A user that may not create tables can still work on tables that are there.
     if current_version(client).await? == VERSION {
         return Ok(());
     }
-    let transaction = client.transaction().await?;
-    // An index on a large table takes time.
-    transaction
-        .batch_execute("SET LOCAL statement_timeout = 0")
-        .await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
-        .await?;
-    transaction
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS seawall_schema (
-                version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
-        )
-        .await?;
-    let applied = current_version(&transaction).await?;
+    // The connection ends when this fails, and what has begun with it.
+    client.batch_execute("BEGIN").await?;
+    lock(client).await?;
+    // It locks something of the server's, which then looks at what others have committed.
+    client.batch_execute(VERSIONS).await?;
+    let applied = current_version(client).await?;
+    Ok(client.batch_execute(&steps_after(applied)).await?)
+}
+
+/// Takes the lock, which ends with the transaction. It is asked for again and again, since somebody who
+/// waits for it and whose client has gone away goes on to wait, and holds a connection.
+async fn lock(client: &Client) -> Result<(), Failure> {
+    let ask = format!("SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})");
+    while !client.query_one(&ask, &[]).await?.try_get::<_, bool>(0)? {
+        sleep(LOCK_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// What brings tables of version `applied` up to date, and ends the transaction. It is one text, which
+/// the server carries out to its end even if nobody waits for it any more: with an index on a large
+/// table, it takes longer than a request waits.
+fn steps_after(applied: i32) -> String {
     let pending = (1..)
         .zip(MIGRATIONS)
         .filter(|(version, _)| *version > applied);
-    for (version, migration) in pending {
-        transaction.batch_execute(migration).await?;
-        let insert = "INSERT INTO seawall_schema (version) VALUES ($1) ON CONFLICT DO NOTHING";
-        transaction.execute(insert, &[&version]).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
+    let steps = pending.map(|(version, migration)| {
+        format!(
+            "{migration} INSERT INTO seawall_schema (version) VALUES ({version}) \
+             ON CONFLICT DO NOTHING; "
+        )
+    });
+    let steps: String = steps.collect();
+    format!("SET LOCAL statement_timeout = 0; {steps} COMMIT")
 }
 
 /// The version of the tables; 0 when there are none, even if somebody dropped them and left their
 /// version.
-async fn current_version(client: &impl GenericClient) -> Result<i32, Failure> {
+async fn current_version(client: &Client) -> Result<i32, Failure> {
     let find = "SELECT to_regclass('seawall_schema') IS NOT NULL, \
                 to_regclass('jettysessions') IS NOT NULL";
     let row = client.query_one(find, &[]).await?;

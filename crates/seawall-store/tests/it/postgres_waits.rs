@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use seawall_store::{Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl, Version};
+use seawall_store::{
+    Batcher, BatcherSettings, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl, Version,
+};
 use seawall_testing::TestPostgres;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::{create, open};
@@ -53,6 +55,31 @@ async fn what_is_cancelled_because_it_waited_for_a_lock_may_be_tried_again() {
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(store.commit(&batch).await.unwrap(), [CommitOutcome::Done]);
     assert_eq!(store.connections().opened, 1, "its connection was given up");
+}
+
+#[tokio::test]
+async fn a_table_that_takes_longer_than_requests_wait_is_made_all_the_same() {
+    let server = TestPostgres::start();
+    server.query(
+        "CREATE FUNCTION dawdle() RETURNS event_trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(1); END $$",
+    );
+    server.query(
+        "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE INDEX') \
+         EXECUTE FUNCTION dawdle()",
+    );
+    let settings = BatcherSettings {
+        patience: Duration::from_millis(500),
+        ..BatcherSettings::default()
+    };
+    let batcher = Batcher::spawn(open(&server.url()).await, &settings);
+    let (watcher, deadline) = (connect(&server).await, Instant::now() + LIMIT);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while batcher.commit(create("a")).await.is_err() {
+        assert!(Instant::now() < deadline, "the table is not made");
+        let waiting: i64 = watcher.query_one(waiting, &[]).await.unwrap().get(0);
+        assert_eq!(waiting, 0, "connections wait that were given up");
+    }
 }
 
 /// Such as a role or a database has for people and reports.
