@@ -156,11 +156,14 @@ fn describe(error: &Error) -> String {
         return text;
     };
     let hint = match database.code().code() {
-        "28P01" | "28000" => "; check the user and the password in the store's URL",
+        "28P01" | "28000" => {
+            "; check the user and the password in the store's URL, and sslmode if the server wants TLS"
+        }
         "3D000" => "; create the database, or correct its name in the store's URL",
         "42501" => {
-            "; GRANT CREATE, USAGE ON SCHEMA public TO the store's user, or make it the owner of \
-             the database"
+            "; GRANT CREATE, USAGE ON SCHEMA public TO the store's user, or make it the owner of the \
+             database; of tables that another user made, make it the owner, or GRANT SELECT, INSERT, \
+             UPDATE, DELETE ON jettysessions, seawall_schema TO it"
         }
         "55P03" | "57014" => {
             "; see in pg_stat_activity and pg_locks what holds the table for so long, and how busy the \

@@ -149,10 +149,21 @@ async fn what_is_wrong_with_a_database_is_said_plainly() {
         "{text}"
     );
     assert!(!text.contains("hush"), "{text}");
+    // As it is since PostgreSQL 15.
+    server.query("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     server.query("CREATE USER guest");
     let guest = server.url().replace("seawall@", "guest@");
     let error = open(&guest).await.count().await.unwrap_err().to_string();
     assert!(error.contains("GRANT CREATE"), "{error}");
+    assert_eq!(open(&server.url()).await.count().await.unwrap(), 0);
+    let error = open(&guest).await.count().await.unwrap_err().to_string();
+    assert!(
+        error.contains("DELETE ON jettysessions, seawall_schema"),
+        "{error}"
+    );
+    server.query("GRANT SELECT, INSERT, UPDATE, DELETE ON jettysessions, seawall_schema TO guest");
+    let outcomes = open(&guest).await.commit(&[create("a")]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Done]);
 }
 
 #[tokio::test]
