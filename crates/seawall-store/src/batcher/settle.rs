@@ -52,7 +52,13 @@ pub(super) async fn settle(
     }
 }
 
+/// What broke the connection for commits may have broken another one, which reads go over and which was
+/// not used since. It is made again for the second try.
 async fn read(store: &dyn SessionStore, key: SessionKey) -> Result<ReadOutcome, StoreError> {
-    let outcomes = store.read(&[Read { key, known: None }]).await?;
+    let reads = [Read { key, known: None }];
+    let outcomes = match store.read(&reads).await {
+        Err(error) if error.is_transient() => store.read(&reads).await?,
+        first => first?,
+    };
     Ok(outcomes.into_iter().next().unwrap_or(ReadOutcome::Missing))
 }

@@ -27,6 +27,8 @@ struct Faulty {
     /// Whether those who overwrite say who wrote before.
     keeps_writers: AtomicBool,
     is_away: AtomicBool,
+    /// How many reads go wrong from now on.
+    lost_reads: AtomicUsize,
     /// Calls that are under way, and the most that were at a time.
     calls: AtomicUsize,
     most_calls: AtomicUsize,
@@ -54,6 +56,7 @@ impl Faulty {
             tries: AtomicUsize::new(0),
             keeps_writers: AtomicBool::new(true),
             is_away: AtomicBool::new(false),
+            lost_reads: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
         })
@@ -112,7 +115,11 @@ impl SessionStore for Faulty {
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
         Box::pin(async move {
             self.reach().await?;
-            self.inner.read(reads).await
+            let lose = |left: usize| left.checked_sub(1);
+            match (self.lost_reads).fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose) {
+                Ok(_) => Err(cable_cut()),
+                Err(_) => self.inner.read(reads).await,
+            }
         })
     }
 
@@ -124,11 +131,7 @@ impl SessionStore for Faulty {
             self.reach().await?;
             self.tries.fetch_add(1, Ordering::SeqCst);
             let fault = self.faults.lock().unwrap().pop();
-            let lost = StoreError::Unavailable {
-                store: "faulty".into(),
-                reason: "cable cut".into(),
-                cause: Cause::Other,
-            };
+            let lost = cable_cut();
             match fault {
                 Some(Fault::Panic) => panic!("on purpose"),
                 Some(Fault::RequestLost) => return Err(lost),
@@ -175,6 +178,14 @@ impl SessionStore for Faulty {
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.inner.count()
+    }
+}
+
+fn cable_cut() -> StoreError {
+    StoreError::Unavailable {
+        store: "faulty".into(),
+        reason: "cable cut".into(),
+        cause: Cause::Other,
     }
 }
 
@@ -270,6 +281,19 @@ async fn a_lost_answer_is_settled_by_reading_back() {
     store.faults.lock().unwrap().push(Fault::AnswerLost);
     let delete = Commit::delete(key("a"));
     assert_eq!(batcher.commit(delete).await.unwrap(), CommitOutcome::Done);
+}
+
+/// What broke the connection for commits has broken the one for reads as well, and that is seen only
+/// when it is used.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_settled_though_the_way_to_read_broke_too() {
+    let store = Faulty::new(99, &[]);
+    let batcher = Batcher::spawn(store.clone(), &BatcherSettings::default());
+    batcher.commit(create("a")).await.unwrap();
+    store.faults.lock().unwrap().push(Fault::AnswerLost);
+    store.lost_reads.store(1, Ordering::SeqCst);
+    let outcome = batcher.commit(update("a", 1, 7)).await;
+    assert_eq!(outcome.unwrap(), CommitOutcome::Done);
 }
 
 #[tokio::test(start_paused = true)]
