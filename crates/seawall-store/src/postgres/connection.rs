@@ -69,7 +69,7 @@ pub(super) async fn configure(client: &Client, answer_limit: Duration) -> Result
         .collect();
     let set = format!(
         "SELECT set_config(name, value, false) FROM (VALUES {}) AS wanted (name, value) \
-         JOIN pg_settings USING (name)",
+         WHERE current_setting(name, true) IS NOT NULL",
         settings.join(", ")
     );
     Ok(client.batch_execute(&set).await?)
