@@ -4,16 +4,24 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use futures_util::future;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Row, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{error::Failure, schema, statements::Statements, table, tls::TlsOptions};
+use super::{
+    error::Failure,
+    given_up::{GivenUp, Process},
+    schema,
+    statements::Statements,
+    table,
+    tls::TlsOptions,
+};
 use crate::{
     cause::Cause,
     limits::ServerLimits,
@@ -54,6 +62,7 @@ pub(super) struct PostgresConnector {
     limits: ServerLimits,
     counters: Arc<LinkCounters>,
     has_checked: AtomicBool,
+    given_up: GivenUp,
 }
 
 /// Sets what a connection needs, as far as the server knows it. Not by startup parameters, which
@@ -89,6 +98,18 @@ pub(super) struct Session {
     pub(super) statements: Statements,
     counters: Arc<LinkCounters>,
     _driver: Driver,
+    process: Option<Process>,
+    /// How many statements were sent whose answers have not come.
+    unanswered: AtomicUsize,
+    given_up: GivenUp,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if *self.unanswered.get_mut() > 0 {
+            self.given_up.extend(self.process.take());
+        }
+    }
 }
 
 impl Session {
@@ -98,7 +119,15 @@ impl Session {
         statement: &Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Failure> {
-        let query = || async { Ok(self.client.query(statement, parameters).await?) };
+        let query = || async {
+            self.unanswered.fetch_add(1, Relaxed);
+            let answer = self.client.query(statement, parameters).await;
+            // An error without a code is none of the server's.
+            if !answer.as_ref().is_err_and(|error| error.code().is_none()) {
+                self.unanswered.fetch_sub(1, Relaxed);
+            }
+            Ok(answer?)
+        };
         repeat_undone(&self.counters, query).await
     }
 
@@ -156,6 +185,7 @@ impl PostgresConnector {
             limits: limits.clone(),
             counters,
             has_checked: AtomicBool::new(false),
+            given_up: GivenUp::default(),
         })
     }
 }
@@ -187,12 +217,20 @@ impl Connector for PostgresConnector {
             table::check(&client).await?;
             self.has_checked.store(true, Relaxed);
         }
-        let statements = Statements::prepare(&client).await?;
+        let ready = future::join3(
+            Statements::prepare(&client),
+            Process::of(&client),
+            self.given_up.end(&client),
+        );
+        let (statements, process, ()) = ready.await;
         Ok(Session {
             client,
-            statements,
+            statements: statements?,
             counters: self.counters.clone(),
             _driver: driver,
+            process,
+            unanswered: AtomicUsize::new(0),
+            given_up: self.given_up.clone(),
         })
     }
 

@@ -12,6 +12,7 @@
 mod batch;
 mod connection;
 mod error;
+mod given_up;
 mod notify;
 mod row;
 mod schema;

@@ -9,7 +9,7 @@ use seawall_testing::TestPostgres;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{create, open};
+use crate::support::{create, key, open};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -117,4 +117,31 @@ async fn what_others_set_for_a_database_does_not_count() {
     let (outcomes, ()) = tokio::join!(store.commit(&update), overlap);
     assert_eq!(outcomes.unwrap(), [CommitOutcome::Conflict]);
     assert_eq!(store.connections().undone, 0);
+}
+
+/// A process of the server that is stopped, or a network that is, holds up what was sent for longer than
+/// the node waits.
+#[tokio::test]
+async fn p4_what_was_sent_before_the_connection_was_given_up_makes_no_session_afterwards() {
+    let server = TestPostgres::start();
+    let (store, watcher) = (open_impatient(&server).await, connect(&server).await);
+    store.commit(&[create("a")]).await.unwrap();
+    let find = "SELECT pid FROM pg_stat_activity WHERE application_name = 'seawall'";
+    let stopped: i32 = watcher.query_one(find, &[]).await.unwrap().get(0);
+    signal("-STOP", stopped);
+    let (late, ends) = ([create("late")], [Commit::delete(key("late"))]);
+    assert!(store.commit(&late).await.unwrap_err().is_transient());
+    assert_eq!(store.commit(&late).await.unwrap(), [CommitOutcome::Done]);
+    assert_eq!(store.commit(&ends).await.unwrap(), [CommitOutcome::Done]);
+    signal("-CONT", stopped);
+    let gone =
+        format!("SELECT WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {stopped})");
+    wait_for(&watcher, &gone).await;
+    assert_eq!(store.count().await.unwrap(), 1, "it is back");
+}
+
+fn signal(name: &str, process: i32) {
+    let mut kill = std::process::Command::new("kill");
+    let sent = kill.args([name, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
