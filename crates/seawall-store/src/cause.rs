@@ -17,6 +17,8 @@ pub enum Cause {
     Damaged,
     /// The server has no database of that name.
     DatabaseMissing,
+    /// Another transaction holds for long what is to be read or changed: a row, or the whole table.
+    Locked,
     /// Anything else.
     Other,
     /// Tables of another version, or not the tables that this program knows.

@@ -18,9 +18,13 @@ use super::{
     short_timer::ShortTimer,
 };
 use crate::{
+    cause::Cause,
     clock::Timestamp,
     store::{Commit, CommitOutcome, StoreError},
 };
+
+/// A store that takes longer for one commit is better off with all that are left at once.
+const ALONE_LIMIT: Duration = Duration::from_millis(100);
 
 /// A commit that waits for its batch.
 pub(super) struct Waiting {
@@ -165,14 +169,42 @@ impl Lane {
                 self.linger.observe(took, count, came);
                 self.complete(count, outcomes).await;
             }
-            Err(error) if error.is_transient() => {
-                self.sent[..count]
-                    .iter_mut()
-                    .for_each(|sent| sent.uncertain = true);
-                outage::outlast(self, error).await;
-                self.take();
+            Err(error) if error.cause() == Cause::Locked && count > 1 => {
+                self.part(count, &error).await;
             }
+            Err(error) if error.is_transient() => self.outlast(count, error).await,
             Err(error) => self.reject(count, &error).await,
+        }
+    }
+
+    /// The first `count` wait until the store is back, with what comes meanwhile.
+    async fn outlast(&mut self, count: usize, error: StoreError) {
+        let sent = self.sent[..count].iter_mut();
+        sent.for_each(|sent| sent.uncertain = true);
+        outage::outlast(self, error).await;
+        self.take();
+    }
+
+    /// Somebody holds a lock. If it is that of one session, only that session's commit waits for it, and
+    /// is told: each is sent again by itself, unless that takes long. If it is that of the table, nothing
+    /// gets through.
+    async fn part(&mut self, count: usize, held: &StoreError) {
+        for left in (1..=count).rev() {
+            let started = Instant::now();
+            let result = self.send_alone(&self.sent[0]).await;
+            if let Err(error) = &result
+                && error.is_transient()
+                && (error.cause() != Cause::Locked || Self::probe(self.way.clone()).await.is_err())
+            {
+                return self.outlast(left, error.clone()).await;
+            }
+            let is_slow = result.is_ok() && started.elapsed() > ALONE_LIMIT;
+            self.sent.remove(0).finish(&self.way, result);
+            if is_slow {
+                let rest = self.sent[..left - 1].iter_mut();
+                rest.for_each(|sent| sent.uncertain = true);
+                return self.look_after(held);
+            }
         }
     }
 

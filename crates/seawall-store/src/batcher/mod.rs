@@ -340,7 +340,8 @@ impl Way {
         let answer = self.within_patience(asked).await;
         let metrics = self.metrics();
         match &answer {
-            Err(error) if error.is_transient() => {
+            // One lock that somebody holds is no outage.
+            Err(error) if error.is_transient() && error.cause() != Cause::Locked => {
                 metrics.failures.increment();
                 self.availability.lost(self.lane, &*self.store, error);
             }

@@ -38,7 +38,8 @@ pub(super) trait Waiters {
 
 /// Waits until the store is back.
 pub(super) async fn outlast(lane: &mut impl Waiters, mut error: StoreError) {
-    let mut pause = FIRST_PAUSE;
+    let (way, mut pause) = (lane.way(), FIRST_PAUSE);
+    way.availability.lost(way.lane, &*way.store, &error);
     while !lane.is_deserted() {
         match look_until_probed(lane, pause, &error).await {
             Some(Ok(())) => {

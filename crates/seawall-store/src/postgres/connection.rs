@@ -33,9 +33,9 @@ use crate::{
 /// What each connection sets, whatever the role or the database sets for others. With the form of the
 /// statements (`sql.rs`), it pins the plan to lookups in an index, whatever the statistics say, plans
 /// each statement once, and leaves out notices, such as that a table is there already. It must be set
-/// before anything is prepared: a cached plan ignores it. Time is limited by `statement_timeout` alone,
-/// and a row that another transaction changed is looked at again, instead of failing the batch.
-const SETTINGS: [(&str, &str); 13] = [
+/// before anything is prepared: a cached plan ignores it. A row that another transaction changed is looked
+/// at again, instead of failing the batch.
+const SETTINGS: [(&str, &str); 12] = [
     ("client_min_messages", "warning"),
     ("default_transaction_isolation", "read committed"),
     ("enable_bitmapscan", "off"),
@@ -45,11 +45,14 @@ const SETTINGS: [(&str, &str); 13] = [
     ("enable_nestloop", "on"),
     ("enable_seqscan", "off"),
     ("jit", "off"),
-    ("lock_timeout", "0"),
     ("plan_cache_mode", "force_generic_plan"),
     ("quote_all_identifiers", "off"),
     ("transaction_timeout", "0"),
 ];
+
+/// A lock is waited for during this part of an answer's time. There must be time left to send a batch's
+/// commits one by one, when somebody holds one of its rows.
+const LOCK_PART: u32 = 4;
 
 /// A host that vanished without a word is noticed after this time.
 const VANISHED_LIMIT: Duration = Duration::from_secs(10);
@@ -69,10 +72,12 @@ pub(super) struct PostgresConnector {
 /// PgBouncer refuses.
 pub(super) async fn configure(client: &Client, answer_limit: Duration) -> Result<(), Failure> {
     // A statement whose connection was given up must not take effect much later.
-    let answer_limit = answer_limit.as_millis().max(1).to_string();
-    let settings = SETTINGS
-        .into_iter()
-        .chain([("statement_timeout", &*answer_limit)]);
+    let millis = |limit: Duration| limit.as_millis().max(1).to_string();
+    let (lock_limit, answer_limit) = (millis(answer_limit / LOCK_PART), millis(answer_limit));
+    let settings = SETTINGS.into_iter().chain([
+        ("lock_timeout", &*lock_limit),
+        ("statement_timeout", &*answer_limit),
+    ]);
     let settings: Vec<_> = settings
         .map(|(name, value)| format!("('{name}', '{value}')"))
         .collect();

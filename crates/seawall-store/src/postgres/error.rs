@@ -140,6 +140,7 @@ fn cause(error: &Error) -> Cause {
         "53300" => Cause::TooManyConnections,
         "53100" | "53200" => Cause::StoreFull,
         "25006" => Cause::ReadOnly,
+        "55P03" => Cause::Locked,
         "42P01" | "42703" | "42804" | "42883" => Cause::OtherTables,
         _ => Cause::Other,
     }

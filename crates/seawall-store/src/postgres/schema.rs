@@ -82,7 +82,7 @@ fn steps_after(applied: i32) -> String {
         )
     });
     let steps: String = steps.collect();
-    format!("SET LOCAL statement_timeout = 0; {steps} COMMIT")
+    format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; {steps} COMMIT")
 }
 
 /// The version of the tables; 0 when there are none, even if somebody dropped them and left their

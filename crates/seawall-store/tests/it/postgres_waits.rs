@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use seawall_store::{
-    Batcher, BatcherSettings, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl, Version,
+    Batcher, BatcherSettings, Cause, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl,
+    Timestamp, Version,
 };
 use seawall_testing::TestPostgres;
 use tokio::time::{Instant, timeout};
@@ -55,6 +57,54 @@ async fn what_is_cancelled_because_it_waited_for_a_lock_may_be_tried_again() {
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(store.commit(&batch).await.unwrap(), [CommitOutcome::Done]);
     assert_eq!(store.connections().opened, 1, "its connection was given up");
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_holds_up_no_other_session() {
+    let server = TestPostgres::start();
+    let (store, holder) = (open(&server.url()).await, connect(&server).await);
+    let touch = |id: &str| Commit::Touch {
+        key: key(id),
+        last_access: Timestamp::from_millis(1_800_000_000_000),
+    };
+    store.commit(&[create("held")]).await.unwrap();
+    let lock = "BEGIN; SELECT FROM jettysessions FOR UPDATE";
+    holder.batch_execute(lock).await.unwrap();
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    let ids: Vec<_> = (0..40).map(|index| format!("s{index}")).collect();
+    // Of the same kind, so that they are rows of one statement.
+    let others = ids.iter().map(|id| batcher.commit(touch(id)));
+    let (held_up, others) = tokio::join!(batcher.commit(touch("held")), join_all(others));
+    let error = held_up.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(error.cause(), Cause::Locked, "{error}");
+    for outcome in others {
+        assert_eq!(outcome.unwrap(), CommitOutcome::Missing);
+    }
+    assert_eq!(batcher.statistics().outages, 0);
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(
+        batcher.commit(touch("held")).await.unwrap(),
+        CommitOutcome::Done
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_holds_for_a_while_is_waited_for() {
+    let server = TestPostgres::start();
+    let (store, holder) = (open(&server.url()).await, connect(&server).await);
+    store.commit(&[create("a")]).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE jettysessions";
+    holder.batch_execute(lock).await.unwrap();
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    let ids: Vec<_> = (0..40).map(|index| format!("s{index}")).collect();
+    let commits = join_all(ids.iter().map(|id| batcher.commit(create(id))));
+    let release = holder.batch_execute("SELECT pg_sleep(2.5); COMMIT");
+    let (outcomes, released) = tokio::join!(commits, release);
+    released.unwrap();
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap(), CommitOutcome::Done);
+    }
 }
 
 #[tokio::test]
