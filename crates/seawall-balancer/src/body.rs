@@ -14,7 +14,11 @@ use pin_project_lite::pin_project;
 use seawall_net::BoxError;
 use tokio::time::{Instant, Sleep};
 
-use crate::{in_flight, pool::Lease, upload::Upload};
+use crate::{
+    in_flight,
+    pool::Lease,
+    upload::{Turn, Upload},
+};
 
 /// A request's body on its way to a server.
 #[derive(Debug, Default)]
@@ -94,6 +98,7 @@ pin_project! {
             limit: Duration,
             lease: Option<Lease>,
             in_flight: Option<in_flight::Passing>,
+            upload: Upload,
         },
     }
 }
@@ -105,11 +110,13 @@ impl ResponseBody {
         }
     }
 
-    /// Passes the server's body on; `lease` gives the connection back when all of it has passed.
+    /// Passes the server's body on; `lease` gives the connection back when all of it has passed. The
+    /// request's own body may still be on its way: `upload` tells.
     pub(crate) fn passing(
         body: Incoming,
         lease: Lease,
         in_flight: in_flight::Passing,
+        upload: Upload,
         limit: Duration,
     ) -> Self {
         let stalled = tokio::time::sleep(limit);
@@ -120,14 +127,22 @@ impl ResponseBody {
             limit,
             lease: Some(lease),
             in_flight: Some(in_flight),
+            upload,
         }
     }
 }
 
-/// Ends an answer that its server did not send to the end, once.
-fn broke_off(lease: &mut Option<Lease>, in_flight: &mut Option<in_flight::Passing>) {
+/// Ends an answer that did not come to its end, once. It is the server's fault, unless the client is to
+/// send more of its request, or has broken that off.
+fn broke_off(
+    lease: &mut Option<Lease>,
+    in_flight: &mut Option<in_flight::Passing>,
+    upload: &Upload,
+) {
     drop(lease.take());
-    if let Some(in_flight) = in_flight.take() {
+    if let Some(in_flight) = in_flight.take()
+        && upload.turn().0 == Turn::Server
+    {
         in_flight.server().lost();
     }
 }
@@ -151,6 +166,7 @@ impl Body for ResponseBody {
                 limit,
                 lease,
                 in_flight,
+                upload,
             } => {
                 let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
                     // The time runs from when the server is waited for: before, it may have been
@@ -159,7 +175,7 @@ impl Body for ResponseBody {
                         stalled.as_mut().reset(Instant::now() + *limit);
                     }
                     ready!(stalled.poll(context));
-                    broke_off(lease, in_flight);
+                    broke_off(lease, in_flight, upload);
                     return Poll::Ready(Some(Err("the server stopped sending".into())));
                 };
                 *waits = false;
@@ -173,7 +189,7 @@ impl Body for ResponseBody {
                         body.is_end_stream()
                     }
                     Some(Err(_)) => {
-                        broke_off(lease, in_flight);
+                        broke_off(lease, in_flight, upload);
                         false
                     }
                 };

@@ -204,8 +204,9 @@ impl Worker {
         if let Some(length) = content_length(&outgoing.parts.headers) {
             server.counters.bytes_in.fetch_add(length, Relaxed);
         }
+        let upload = outgoing.body.upload();
         let sent = Instant::now();
-        let answer = self.answer(server, &mut lease.upstream, outgoing, repeatable);
+        let answer = self.answer(server, &mut lease.upstream, outgoing, &upload, repeatable);
         let response = answer.await.inspect_err(|failure| {
             if matches!(failure, Failure::Lost { hung: true }) {
                 self.pool.clear(index);
@@ -241,7 +242,7 @@ impl Worker {
         }
         let limit = self.shared.config.timeouts.server;
         let in_flight = in_flight::Passing::go_on(server);
-        let body = ResponseBody::passing(incoming, lease, in_flight, limit);
+        let body = ResponseBody::passing(incoming, lease, in_flight, upload, limit);
         Ok(Response::from_parts(parts, body))
     }
 
@@ -251,15 +252,15 @@ impl Worker {
         server: &Server,
         upstream: &mut Upstream,
         outgoing: Box<Outgoing>,
+        upload: &Upload,
         repeatable: bool,
     ) -> Result<Response<Incoming>, Failure> {
-        let upload = outgoing.body.upload();
         let Upstream { sender, timer, .. } = upstream;
         let Outgoing { parts, body } = *outgoing;
         let answer = pin!(sender.try_send_request(Request::from_parts(parts, body)));
         let answered = self
             .patience
-            .wait(server, timer.as_mut(), answer, &upload, repeatable)
+            .wait(server, timer.as_mut(), answer, upload, repeatable)
             .await?;
         answered.map_err(|error| match upload.turn() {
             (Turn::Broken, _) => Failure::Client(StatusCode::BAD_REQUEST),

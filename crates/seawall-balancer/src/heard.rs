@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -10,19 +14,37 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A server may refuse an upload and close before it has taken all of it. hyper gives up on a
 /// connection to which it cannot write, and what the server has said before would be lost. So what
-/// cannot be written counts as written: reading then gives the answer, or the end without one.
+/// cannot be written counts as written: reading then gives the answer, or the end without one. When
+/// that has come, nothing is pretended any more: a tunnel has to break then.
 #[derive(Debug)]
 pub(crate) struct Heard<S> {
     stream: S,
-    takes_nothing: bool,
+    takes_nothing: TakesNothing,
+    has_ended: bool,
+}
+
+/// Whether a server takes nothing any more, so that its connection is of no use for another request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TakesNothing(Arc<AtomicBool>);
+
+impl TakesNothing {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 impl<S> Heard<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S, takes_nothing: TakesNothing) -> Self {
         Self {
             stream,
-            takes_nothing: false,
+            takes_nothing,
+            has_ended: false,
         }
+    }
+
+    /// Whether what is to be written only counts as written.
+    fn pretends(&self) -> bool {
+        self.takes_nothing.is_so() && !self.has_ended
     }
 
     /// The outcome of writing `length` bytes.
@@ -32,8 +54,8 @@ impl<S> Heard<S> {
         length: usize,
     ) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Err(error)) if is_closed(&error) => {
-                self.takes_nothing = true;
+            Poll::Ready(Err(error)) if is_closed(&error) && !self.has_ended => {
+                self.takes_nothing.0.store(true, Relaxed);
                 Poll::Ready(Ok(length))
             }
             written => written,
@@ -54,7 +76,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = &mut *self;
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        this.has_ended |= match &read {
+            Poll::Ready(Ok(())) => room > 0 && buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        read
     }
 }
 
@@ -64,7 +94,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.takes_nothing {
+        if self.pretends() {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
@@ -77,7 +107,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.takes_nothing {
+        if self.pretends() {
             return Poll::Ready(Ok(length));
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);

@@ -18,7 +18,10 @@ use nix::errno::Errno;
 use seawall_net::{Address, SmallWrites};
 use tokio::time::Sleep;
 
-use crate::{body::RequestBody, heard::Heard};
+use crate::{
+    body::RequestBody,
+    heard::{Heard, TakesNothing},
+};
 
 /// The most idle connections that a worker keeps to one server.
 const IDLE_LIMIT: usize = 512;
@@ -40,6 +43,22 @@ pub(crate) struct Upstream {
     pub(crate) timer: Pin<Box<Sleep>>,
     /// Held for as long as the connection is open; a tunnel goes on with it.
     pub(crate) place: Place,
+    takes_nothing: TakesNothing,
+}
+
+impl Upstream {
+    /// Whether a request can be sent now. The task of the connection may have to run once more to know
+    /// that the last answer is over; but an answer may also end before its request, whose client is in
+    /// no hurry to send the rest. Nobody is to wait for that: such a connection is closed.
+    async fn is_free(&self) -> bool {
+        for _ in 0..TURNS_TO_BE_FREE {
+            if self.sender.is_ready() || self.sender.is_closed() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.sender.is_ready() && !self.takes_nothing.is_so()
+    }
 }
 
 /// One of the connections to servers that a worker may have.
@@ -98,19 +117,6 @@ impl Lease {
     }
 }
 
-/// Whether a connection takes a request now. Its task may have to run once more to know that the last
-/// answer is over; but an answer may also end before its request, whose client is in no hurry to send
-/// the rest. Nobody is to wait for that: such a connection is closed.
-async fn is_free(sender: &Sender) -> bool {
-    for _ in 0..TURNS_TO_BE_FREE {
-        if sender.is_ready() || sender.is_closed() {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    sender.is_ready()
-}
-
 impl Pool {
     /// `limit` is how many clients there may be: each takes one connection to a server at a time.
     pub(crate) fn new(servers: usize, limit: usize) -> Self {
@@ -126,7 +132,7 @@ impl Pool {
     pub(crate) async fn reuse(&self, server: usize) -> Option<Lease> {
         loop {
             let (since, upstream) = self.idle.borrow_mut().get_mut(server)?.pop()?;
-            if since.elapsed() < IDLE_AGE && is_free(&upstream.sender).await {
+            if since.elapsed() < IDLE_AGE && upstream.is_free().await {
                 return Some(Lease {
                     upstream,
                     server,
@@ -144,9 +150,10 @@ impl Pool {
         limit: Duration,
     ) -> io::Result<Lease> {
         let place = self.place().await;
+        let takes_nothing = TakesNothing::default();
         let connecting = async {
-            let stream = address.connect().await?;
-            http1::handshake(TokioIo::new(Heard::new(SmallWrites(stream))))
+            let stream = SmallWrites(address.connect().await?);
+            http1::handshake(TokioIo::new(Heard::new(stream, takes_nothing.clone())))
                 .await
                 .map_err(io::Error::other)
         };
@@ -158,6 +165,7 @@ impl Pool {
                 sender,
                 timer,
                 place,
+                takes_nothing,
             },
             server,
             pool: self.clone(),

@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 /// How long to wait when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The most connections that wait in a queue: the kernel's own limit, since Linux 5.4.
+/// The most connections that wait in a queue: what we ask for, and the kernel's default limit.
 const QUEUE_MAX: usize = 4096;
 
 /// A connection with its peer. What comes by a Unix socket comes from this machine.

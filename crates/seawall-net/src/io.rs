@@ -120,8 +120,9 @@ impl AsyncWrite for ServerIo {
         if this.connection.is_tunnel() {
             return Poll::Ready(Ok(()));
         }
+        // A head that was refused may still be on its way, too.
+        let expects_more = this.connection.had_body() || this.connection.phase() == Phase::Head;
         this.connection.mark_closing();
-        let expects_more = this.connection.had_body();
         let stream = Pin::new(&mut this.stream);
         this.linger.poll(stream, expects_more, context)
     }

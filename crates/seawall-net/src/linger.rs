@@ -17,7 +17,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 /// A socket that is closed with something unread resets its client, which then may never see the
 /// answer: that its upload is too large, for example. So what still comes is read, and forgotten, for
-/// a while (RFC 9112, section 9.6). Who has nothing more to send is not waited for.
+/// a while (RFC 9112, section 9.6). Who cannot have anything more to send is not waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Linger {
     waiting: Option<Waiting>,

@@ -26,7 +26,8 @@ impl Refused {
             Err(error) => {
                 tracing::debug!(%error, "connection ended");
                 let of_head = error.is_parse() || connection.phase() == Phase::Head;
-                of_head.then(|| status_of(&error))
+                let of_head = of_head.then(|| status_of(&error));
+                of_head.or_else(|| connection.refused_with())
             }
         };
         Some(Self {

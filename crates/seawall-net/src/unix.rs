@@ -35,7 +35,7 @@ pub struct UnixSocket {
 pub struct SocketFile {
     path: PathBuf,
     /// Which file we made; another process may have replaced it since.
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl UnixSocket {
@@ -87,9 +87,22 @@ fn is_dead(path: &Path) -> bool {
     is_socket && UnixStream::connect(path).err().is_some_and(refused)
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+/// What tells a file from others of its path. A file system gives the number of a file that was removed
+/// to the next one, so the time at which it was made counts too.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    number: u64,
+    made_at: (i64, i64),
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    Ok(Identity {
+        device: metadata.dev(),
+        number: metadata.ino(),
+        made_at: (metadata.mtime(), metadata.mtime_nsec()),
+    })
 }
 
 impl Drop for SocketFile {
@@ -114,6 +127,19 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_process_that_ends_leaves_the_socket_of_its_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node1.sock");
+        let (listeners, file) = UnixSocket::bind(&path, 1).unwrap().into_parts();
+        drop(listeners);
+        // The clock of a file system ticks every few milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let _successor = UnixSocket::bind(&path, 1).unwrap();
+        drop(file);
+        assert!(UnixStream::connect(&path).is_ok());
     }
 
     #[test]

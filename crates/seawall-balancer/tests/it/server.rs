@@ -20,8 +20,12 @@ pub(crate) enum Behaviour {
     Closes,
     /// Answers with its name and what it was sent.
     Echoes,
+    /// Sends half of its answer before it has read the request's body.
+    Begins,
     /// Never answers; its checks fail too.
     Hangs,
+    /// Switches protocols, and closes.
+    Leaves,
     /// Switches protocols, says that it has said all, and takes note of what it gets.
     Listens,
     /// Answers before it has read the request's body, and closes.
@@ -158,7 +162,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         let behaviour = *shared.behaviour.lock().unwrap();
         if [Behaviour::Hangs, Behaviour::Stalls].contains(&behaviour) {
             if behaviour == Behaviour::Stalls && !head.contains("/.seawall/") {
-                writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")?;
+                writer.write_all(HALF)?;
             }
             hang(shared, behaviour);
             return Ok(());
@@ -171,31 +175,31 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         if std::mem::take(&mut is_first) {
             shared.connections.fetch_add(1, SeqCst);
         }
-        if behaviour == Behaviour::AnswersEarly {
-            writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")?;
-            continue;
+        match behaviour {
+            Behaviour::AnswersEarly => {
+                writer
+                    .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")?;
+                continue;
+            }
+            Behaviour::Begins => writer.write_all(HALF)?,
+            Behaviour::Refuses => return writer.write_all(TOO_LARGE),
+            _ => {}
         }
-        if behaviour == Behaviour::Refuses {
-            return writer.write_all(TOO_LARGE);
-        }
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        reader.read_exact(&mut body)?;
-        let request = format!("{head}{}", String::from_utf8_lossy(&body));
+        let request = whole(head, &mut reader)?;
         shared.requests.lock().unwrap().push(request.clone());
         match behaviour {
-            Behaviour::BreaksOff => {
-                return writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf");
-            }
+            Behaviour::BreaksOff => return writer.write_all(HALF),
             Behaviour::Closes | Behaviour::Hangs | Behaviour::Stalls => return Ok(()),
             Behaviour::Says(answer) => return writer.write_all(answer.as_bytes()),
+            Behaviour::Leaves => return writer.write_all(SWITCHING),
             Behaviour::Switches => return switch(reader, writer),
             Behaviour::Ticks => return tick(writer),
             Behaviour::Listens => return listen(shared, reader, writer),
             Behaviour::Slow => thread::sleep(std::time::Duration::from_millis(1_500)),
-            Behaviour::AnswersEarly | Behaviour::Echoes | Behaviour::Refuses => {}
+            Behaviour::AnswersEarly
+            | Behaviour::Begins
+            | Behaviour::Echoes
+            | Behaviour::Refuses => {}
         }
         let name = shared.name;
         let body = format!("{name}\n{request}");
@@ -211,6 +215,18 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         }
     }
 }
+
+/// A request with its body.
+fn whole(head: String, reader: &mut impl Read) -> std::io::Result<String> {
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body)?;
+    Ok(head + &String::from_utf8_lossy(&body))
+}
+
+const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf";
 
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";

@@ -104,3 +104,15 @@ fn a_server_that_has_said_all_still_hears_the_client() {
     }
     assert_eq!(one.requests()[1].len(), SIZE);
 }
+
+#[test]
+fn a_tunnel_to_a_server_that_has_gone_ends() {
+    let one = Upstream::start("one", Behaviour::Leaves);
+    let balancer = Running::start(&[&one], StickyMode::Route);
+    let mut client = open(&balancer);
+    let deadline = Instant::now() + LIMIT;
+    while client.write_all(b".").is_ok() {
+        assert!(Instant::now() < deadline, "what nobody takes is taken");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -129,3 +129,24 @@ fn a_server_that_answers_before_the_end_of_an_upload_is_heard() {
     assert!(report.contains("\"suspect\":false"), "{report}");
     assert_eq!(one.connections(), 50, "each was sent once");
 }
+
+#[test]
+fn a_client_that_breaks_off_its_upload_while_it_is_answered_does_not_blame_the_server() {
+    let (one, balancer) = one(Behaviour::Begins);
+    let head = format!("{HEAD}Content-Length: 8\r\n\r\n");
+    let mut client = send(&balancer, head.as_bytes());
+    let mut answer = String::new();
+    while !answer.ends_with("half") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        answer.push(byte[0].into());
+    }
+    drop(client);
+    let deadline = Instant::now() + LIMIT;
+    while one.open() > 0 {
+        assert!(Instant::now() < deadline, "the server is let go");
+        thread::yield_now();
+    }
+    let report = crate::support::get(balancer.stats, "/health", "").1;
+    assert!(report.contains("\"suspect\":false"), "{report}");
+}

@@ -34,36 +34,14 @@ fn asked_for() -> Result<BTreeSet<String>, InstallError> {
         .collect())
 }
 
-/// The names of all packages that are installed, if only in part.
+/// The names of all packages of which something is there, and be it settings that a removal has left:
+/// what was there before is its operator's, and a purge would take it.
 pub(super) fn installed() -> Result<BTreeSet<String>, InstallError> {
-    present(|state| state != REMOVED)
-}
-
-/// The state of a package of Debian's that was removed, and left its settings (dpkg-query(1)).
-const REMOVED: &str = "config-files";
-
-/// The names of all packages of which something is there, by the state that Debian's have.
-fn present(counts: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, InstallError> {
     let list = match is_debian() {
-        true => Call::new(&[
-            "dpkg-query",
-            "--show",
-            "--showformat=${db:Status-Status} ${Package}\\n",
-        ]),
-        false => Call::new(&[
-            "rpm",
-            "--query",
-            "--all",
-            "--queryformat=installed %{NAME}\\n",
-        ]),
+        true => Call::new(&["dpkg-query", "--show", "--showformat=${Package}\\n"]),
+        false => Call::new(&["rpm", "--query", "--all", "--queryformat=%{NAME}\\n"]),
     };
-    Ok(names_with(&run(&list)?, counts))
-}
-
-fn names_with(list: &str, counts: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    let packages = list.lines().filter_map(|line| line.split_once(' '));
-    let counted = packages.filter(|(state, _)| counts(state));
-    counted.map(|(_, name)| name.to_owned()).collect()
+    Ok(run(&list)?.lines().map(str::to_owned).collect())
 }
 
 /// Which packages would come with these, as far as that can be told beforehand.
@@ -113,10 +91,8 @@ pub(super) fn refresh() -> Result<(), InstallError> {
 
 /// Decides which of these packages can go without taking anything of somebody else's with them.
 pub(super) fn part(names: &[String]) -> Result<Parting, InstallError> {
-    // Of those that somebody has removed the settings are left.
-    let present = present(|_| true)?;
     let names: BTreeSet<_> = names.iter().cloned().collect();
-    let mut names = &names & &present;
+    let mut names = &names & &installed()?;
     let mut holding = BTreeSet::new();
     let is_server = |name: &String| name.starts_with("postgresql");
     if names.iter().any(is_server) && !database::is_nobody_elses() {
@@ -204,16 +180,6 @@ fn is_debian() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packages_of_which_only_settings_are_left_are_not_installed() {
-        let list = "installed a\nconfig-files b\nhalf-configured c\n";
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        let installed: BTreeSet<_> = names(&["a", "c"]);
-        assert_eq!(names_with(list, |state| state != REMOVED), installed);
-        let all: BTreeSet<_> = names(&["a", "b", "c"]);
-        assert_eq!(names_with(list, |_| true), all);
-    }
 
     #[test]
     fn what_apt_and_dpkg_would_do_is_read() {

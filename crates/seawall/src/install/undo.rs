@@ -211,7 +211,8 @@ pub(super) fn undo(
     }
     let outcome = match entry {
         Entry::Packages { names } => {
-            distribution_packages::finish_interrupted()?;
+            // What cannot be finished may still go; if it cannot, its removal says so.
+            let _ = distribution_packages::finish_interrupted();
             let parting = distribution_packages::part(names)?;
             distribution_packages::purge(&parting.going)?;
             return Ok(parted(&parting));
