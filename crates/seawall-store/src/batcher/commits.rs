@@ -1,5 +1,7 @@
 //! The lane that commits.
 
+mod apart;
+
 use std::{
     fmt,
     pin::pin,
@@ -9,6 +11,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
+use self::apart::Apart;
 use super::{
     PendingCommit, Way,
     linger::Linger,
@@ -22,9 +25,6 @@ use crate::{
     clock::Timestamp,
     store::{Commit, CommitOutcome, StoreError},
 };
-
-/// A store that takes longer for one commit is better off with all that are left at once.
-const ALONE_LIMIT: Duration = Duration::from_millis(100);
 
 /// A commit that waits for its batch.
 pub(super) struct Waiting {
@@ -75,6 +75,8 @@ pub(super) struct Lane {
     queue: mpsc::Receiver<Waiting>,
     waiting: Vec<Waiting>,
     sent: Vec<Sent>,
+    /// What is sent by itself, because somebody holds its row or that of another one in its batch.
+    apart: Apart,
     linger: Linger,
     /// Without one, which a full descriptor table can cause, batches leave at once.
     timer: Option<ShortTimer>,
@@ -93,6 +95,7 @@ impl Lane {
             queue,
             waiting,
             sent,
+            apart: Apart::default(),
             linger: Linger::default(),
             timer,
         }
@@ -107,16 +110,19 @@ impl Lane {
         {
             self.wait_for_company().await;
             self.take();
-            while !self.sent.is_empty() {
+            while !self.is_empty() {
                 self.publish_held();
-                self.send_batch().await;
+                if !self.sent.is_empty() {
+                    self.send_batch().await;
+                }
+                self.send_apart().await;
             }
             self.publish_held();
         }
     }
 
     fn publish_held(&self) {
-        let held = self.waiting.len() + self.sent.len();
+        let held = self.waiting.len() + self.sent.len() + self.apart.len();
         self.way.metrics().held.store(held, Relaxed);
     }
 
@@ -169,9 +175,7 @@ impl Lane {
                 self.linger.observe(took, count, came);
                 self.complete(count, outcomes).await;
             }
-            Err(error) if error.cause() == Cause::Locked && count > 1 => {
-                self.part(count, &error).await;
-            }
+            Err(error) if error.cause() == Cause::Locked => self.set_apart(count, error),
             Err(error) if error.is_transient() => self.outlast(count, error).await,
             Err(error) => self.reject(count, &error).await,
         }
@@ -185,29 +189,6 @@ impl Lane {
         self.take();
     }
 
-    /// Somebody holds a lock. If it is that of one session, only that session's commit waits for it, and
-    /// is told: each is sent again by itself, unless that takes long. If it is that of the table, nothing
-    /// gets through.
-    async fn part(&mut self, count: usize, held: &StoreError) {
-        for left in (1..=count).rev() {
-            let started = Instant::now();
-            let result = self.send_alone(&self.sent[0]).await;
-            if let Err(error) = &result
-                && error.is_transient()
-                && (error.cause() != Cause::Locked || Self::probe(self.way.clone()).await.is_err())
-            {
-                return self.outlast(left, error.clone()).await;
-            }
-            let is_slow = result.is_ok() && started.elapsed() > ALONE_LIMIT;
-            self.sent.remove(0).finish(&self.way, result);
-            if is_slow {
-                let rest = self.sent[..left - 1].iter_mut();
-                rest.for_each(|sent| sent.uncertain = true);
-                return self.look_after(held);
-            }
-        }
-    }
-
     async fn commit(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
         let asked = self.way.store.commit(commits);
         self.way.answer(commits.len(), asked).await
@@ -216,7 +197,7 @@ impl Lane {
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
         for (sent, outcome) in self.sent.drain(..count).zip(outcomes) {
             let result = if sent.uncertain {
-                settle::settle(&*self.way.store, &sent.commit, outcome).await
+                settle::settle(&self.way, &sent.commit, outcome).await
             } else {
                 Ok(outcome)
             };
@@ -241,7 +222,7 @@ impl Lane {
 
     async fn send_alone(&self, sent: &Sent) -> Result<CommitOutcome, StoreError> {
         let outcomes = self.commit(std::slice::from_ref(&sent.commit)).await?;
-        settle::settle(&*self.way.store, &sent.commit, outcomes[0]).await
+        settle::settle(&self.way, &sent.commit, outcomes[0]).await
     }
 }
 
@@ -263,21 +244,29 @@ impl Waiters for Lane {
     }
 
     fn look_after(&mut self, error: &StoreError) {
-        while self.waiting.len() + self.sent.len() < self.way.settings.queue_limit {
+        while self.waiting.len() + self.sent.len() + self.apart.len()
+            < self.way.settings.queue_limit
+        {
             let Ok(waiting) = self.queue.try_recv() else {
                 break;
             };
             self.waiting.push(waiting);
         }
         let Self {
-            way, waiting, sent, ..
+            way,
+            waiting,
+            sent,
+            apart,
+            ..
         } = self;
         let tell = |pending: &dyn PendingCommit, since: Instant| {
             way.metrics().timed_out.increment();
             let error = out_of_patience(error, &*way.store, since.elapsed());
             pending.complete(Err(error));
         };
-        for sent in sent.extract_if(.., |s| s.since.elapsed() >= s.patience) {
+        let is_over = |sent: &Sent| sent.since.elapsed() >= sent.patience;
+        let apart = apart.extract(is_over).into_iter();
+        for sent in sent.extract_if(.., |sent| is_over(sent)).chain(apart) {
             tell(&*sent.pending, sent.since);
         }
         for waiting in waiting.extract_if(.., |w| w.since.elapsed() >= w.patience) {
@@ -294,6 +283,6 @@ impl Waiters for Lane {
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.sent.is_empty()
+        self.waiting.is_empty() && self.sent.is_empty() && self.apart.is_empty()
     }
 }

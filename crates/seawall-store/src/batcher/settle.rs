@@ -1,8 +1,9 @@
 //! What became of a commit that was sent more than once because its answer was lost.
 
+use super::Way;
 use crate::{
     key::SessionKey,
-    store::{Commit, CommitOutcome, Read, ReadOutcome, SessionStore, StoreError},
+    store::{Commit, CommitOutcome, Read, ReadOutcome, StoreError},
 };
 
 /// Settles a commit from the outcome of its *last* try, where an earlier one may have taken effect.
@@ -11,7 +12,7 @@ use crate::{
 /// [`SessionRecord::includes`](crate::SessionRecord::includes)). Where it cannot tell, the request
 /// gets an error rather than being done twice.
 pub(super) async fn settle(
-    store: &dyn SessionStore,
+    way: &Way,
     commit: &Commit,
     outcome: CommitOutcome,
 ) -> Result<CommitOutcome, StoreError> {
@@ -20,14 +21,14 @@ pub(super) async fn settle(
         (Commit::Create { .. }, CommitOutcome::Exists)
         | (Commit::Delete { .. }, CommitOutcome::Missing) => Ok(CommitOutcome::Done),
         (Commit::Update { key, record, .. }, CommitOutcome::Conflict) => {
-            match read(store, key.clone()).await? {
+            match read(way, key.clone()).await? {
                 ReadOutcome::Found(row) if row.includes(record) == Some(true) => {
                     Ok(CommitOutcome::Done)
                 }
                 ReadOutcome::Found(row) if row.includes(record) == Some(false) => Ok(outcome),
                 ReadOutcome::Missing => Ok(CommitOutcome::Missing),
                 _ => Err(StoreError::Ambiguous {
-                    store: store.description().into(),
+                    store: way.store.description().into(),
                 }),
             }
         }
@@ -41,7 +42,7 @@ pub(super) async fn settle(
             CommitOutcome::Missing | CommitOutcome::Exists,
         ) => {
             let renamed = key.with_id(new_id.clone());
-            Ok(match read(store, renamed).await? {
+            Ok(match read(way, renamed).await? {
                 ReadOutcome::Missing => outcome,
                 // Two nodes that renew an id give it the same new one (see the session manager).
                 ReadOutcome::Found(row) if row.includes(record) == Some(false) => outcome,
@@ -54,10 +55,11 @@ pub(super) async fn settle(
 
 /// What broke the connection for commits may have broken another one, which reads go over and which was
 /// not used since. It is made again for the second try.
-async fn read(store: &dyn SessionStore, key: SessionKey) -> Result<ReadOutcome, StoreError> {
+async fn read(way: &Way, key: SessionKey) -> Result<ReadOutcome, StoreError> {
     let reads = [Read { key, known: None }];
-    let outcomes = match store.read(&reads).await {
-        Err(error) if error.is_transient() => store.read(&reads).await?,
+    let ask = || way.within_patience(way.store.read(&reads));
+    let outcomes = match ask().await {
+        Err(error) if error.is_transient() => ask().await?,
         first => first?,
     };
     Ok(outcomes.into_iter().next().unwrap_or(ReadOutcome::Missing))

@@ -34,8 +34,10 @@ use crate::{
 /// statements (`sql.rs`), it pins the plan to lookups in an index, whatever the statistics say, plans
 /// each statement once, and leaves out notices, such as that a table is there already. It must be set
 /// before anything is prepared: a cached plan ignores it. A row that another transaction changed is looked
-/// at again, instead of failing the batch.
-const SETTINGS: [(&str, &str); 12] = [
+/// at again, instead of failing the batch. What is under way is finished though its client has gone, as
+/// the making of a table must be.
+const SETTINGS: [(&str, &str); 13] = [
+    ("client_connection_check_interval", "0"),
     ("client_min_messages", "warning"),
     ("default_transaction_isolation", "read committed"),
     ("enable_bitmapscan", "off"),
@@ -50,9 +52,9 @@ const SETTINGS: [(&str, &str); 12] = [
     ("transaction_timeout", "0"),
 ];
 
-/// A lock is waited for during this part of an answer's time. There must be time left to send a batch's
-/// commits one by one, when somebody holds one of its rows.
-const LOCK_PART: u32 = 4;
+/// A lock is waited for during this part of an answer's time, again and again: meanwhile the commits that
+/// it does not concern have their turn.
+const LOCK_PART: u32 = 12;
 
 /// A host that vanished without a word is noticed after this time.
 const VANISHED_LIMIT: Duration = Duration::from_secs(10);
@@ -109,6 +111,14 @@ pub(super) struct Session {
     given_up: GivenUp,
 }
 
+/// Whether the server's process that carries statements out says so. An error without a code is the
+/// driver's; one of a connection (class 08) may be a pooler's.
+fn is_an_answer(error: &tokio_postgres::Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| !code.code().starts_with("08"))
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         if *self.unanswered.get_mut() > 0 {
@@ -127,13 +137,18 @@ impl Session {
         let query = || async {
             self.unanswered.fetch_add(1, Relaxed);
             let answer = self.client.query(statement, parameters).await;
-            // An error without a code is none of the server's.
-            if !answer.as_ref().is_err_and(|error| error.code().is_none()) {
+            if answer.as_ref().err().is_none_or(is_an_answer) {
                 self.unanswered.fetch_sub(1, Relaxed);
             }
             Ok(answer?)
         };
         repeat_undone(&self.counters, query).await
+    }
+
+    /// Has the server end what was sent over former connections and never answered: it may still make
+    /// a session that is made here, and ends, before that (P4).
+    pub(super) async fn end_given_up(&self) {
+        self.given_up.end(&self.client).await;
     }
 
     /// As [`query`](Self::query), for a statement that gives no rows.

@@ -167,8 +167,8 @@ fn describe(error: &Error) -> String {
              UPDATE, DELETE ON jettysessions, seawall_schema TO it"
         }
         "55P03" | "57014" => {
-            "; see in pg_stat_activity and pg_locks what holds the table for so long, and how busy the \
-             server is"
+            "; see in pg_stat_activity and pg_locks what holds the row or the table for so long, and how \
+             busy the server is"
         }
         code if is_mixed_up(code) => {
             "; a pooler on the way must leave a connection to its client: for PgBouncer \

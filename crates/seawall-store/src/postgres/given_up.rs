@@ -3,7 +3,7 @@
 //! What was sent over one may be carried out much later: the server's process was stopped, or the network
 //! delivers it late. An update or a deletion harms nothing then, as it compares what it finds. But a
 //! session that was made over another connection meanwhile, and has ended since, would be made once more
-//! (P4). So the server is told to end such a process before the next connection is used.
+//! (P4). So the server is told to end such a process before anything else is committed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,6 +61,9 @@ impl GivenUp {
     /// Has the server end them, by another connection. A server that does not obey, because its user may
     /// not, is not asked again.
     pub(super) async fn end(&self, client: &Client) {
+        if self.processes().is_empty() {
+            return;
+        }
         let processes = self.processes().clone();
         for process in &processes {
             match client.batch_execute(&process.end()).await {

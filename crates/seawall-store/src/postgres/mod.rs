@@ -233,7 +233,9 @@ async fn commit(
 ) -> Result<Vec<CommitOutcome>, Failure> {
     let rows = Rows::of(commits, codec);
     let changed = notices::changed_by(commits);
-    let carried_out = future::try_join5(
+    session.end_given_up().await;
+    // All are waited for, even if one fails: the server goes on with them.
+    let carried_out = future::join5(
         create(session, &rows),
         update(session, &rows),
         touch(session, &rows),
@@ -241,13 +243,12 @@ async fn commit(
         rename(session, &rows),
     );
     let (carried_out, ()) = future::join(carried_out, notify::notify(session, &changed)).await;
-    let (creates, updates, touches, deletes, renames) = carried_out?;
+    let (creates, updates, touches, deletes, renames) = carried_out;
     let mut outcomes = vec![CommitOutcome::Missing; commits.len()];
-    for (index, outcome) in [creates, updates, touches, deletes, renames]
-        .into_iter()
-        .flatten()
-    {
-        outcomes[index] = outcome;
+    for kind in [creates, updates, touches, deletes, renames] {
+        for (index, outcome) in kind? {
+            outcomes[index] = outcome;
+        }
     }
     Ok(outcomes)
 }
@@ -401,7 +402,7 @@ async fn rename(session: &Session, rows: &Rows<'_>) -> Result<Outcomes, Failure>
         };
         Ok::<_, Failure>((rename.index, outcome))
     });
-    future::try_join_all(renames).await
+    future::join_all(renames).await.into_iter().collect()
 }
 
 /// Which of the keys exist; asked only if not all of them were `done` already.

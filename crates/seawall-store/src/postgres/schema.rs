@@ -52,7 +52,7 @@ pub(super) async fn migrate(client: &Client) -> Result<(), Failure> {
     // The connection ends when this fails, and what has begun with it.
     client.batch_execute("BEGIN").await?;
     lock(client).await?;
-    // It locks something of the server's, which then looks at what others have committed.
+    // This takes a lock on a table, and only then the server's cache shows what others have committed.
     client.batch_execute(VERSIONS).await?;
     let applied = current_version(client).await?;
     Ok(client.batch_execute(&steps_after(applied)).await?)

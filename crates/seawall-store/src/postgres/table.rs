@@ -4,14 +4,16 @@ use tokio_postgres::{Client, Row};
 
 use super::error::Failure;
 
-/// The columns that the statements read or compare, and their types.
-const COLUMNS: [(&str, &str); 14] = [
+/// The columns that the statements use, and their types.
+const COLUMNS: [(&str, &str); 16] = [
     ("accesstime", BIGINT),
     ("contextpath", TEXT),
+    ("cookietime", BIGINT),
     ("createtime", BIGINT),
     ("deadline", BIGINT),
     ("expirybucket", BIGINT),
     ("expirytime", BIGINT),
+    ("lastaccesstime", BIGINT),
     ("lastnode", TEXT),
     ("lastsavedtime", BIGINT),
     ("map", "bytea"),
@@ -107,8 +109,8 @@ async fn check_indexes(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A column in whose order an index is not, but in another one, has no name here: no statement can go
-/// by it.
+/// The indexes, with an empty name in the place of a column that no statement can look up by them: of
+/// another kind than a tree, or in the order of another collation or type.
 async fn indexes(client: &Client) -> Result<Vec<Index>, Failure> {
     let find = "SELECT ARRAY(SELECT CASE WHEN amname <> 'btree' OR indcollation[place] <> attcollation \
                 OR opfname NOT IN ('integer_ops', 'text_ops') THEN '' \

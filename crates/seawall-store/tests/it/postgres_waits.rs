@@ -8,7 +8,7 @@ use seawall_store::{
     Timestamp, Version,
 };
 use seawall_testing::TestPostgres;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::{create, key, open};
@@ -70,23 +70,39 @@ async fn a_row_that_somebody_holds_holds_up_no_other_session() {
     store.commit(&[create("held")]).await.unwrap();
     let lock = "BEGIN; SELECT FROM jettysessions FOR UPDATE";
     holder.batch_execute(lock).await.unwrap();
-    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    let patience = Duration::from_secs(3);
+    let settings = BatcherSettings {
+        patience,
+        ..BatcherSettings::default()
+    };
+    let batcher = Batcher::spawn(store, &settings);
     let ids: Vec<_> = (0..40).map(|index| format!("s{index}")).collect();
+    let began = Instant::now();
     // Of the same kind, so that they are rows of one statement.
-    let others = ids.iter().map(|id| batcher.commit(touch(id)));
-    let (held_up, others) = tokio::join!(batcher.commit(touch("held")), join_all(others));
+    let others = async {
+        for outcome in join_all(ids.iter().map(|id| batcher.commit(touch(id)))).await {
+            assert_eq!(outcome.unwrap(), CommitOutcome::Missing);
+        }
+        assert!(began.elapsed() < patience);
+    };
+    let later = async {
+        sleep(patience / 2).await;
+        let asked = Instant::now();
+        batcher.commit(touch("later")).await.unwrap();
+        assert!(asked.elapsed() < patience / 2);
+    };
+    let (held_up, (), ()) = tokio::join!(batcher.commit(touch("held")), others, later);
     let error = held_up.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(error.cause(), Cause::Locked, "{error}");
-    for outcome in others {
-        assert_eq!(outcome.unwrap(), CommitOutcome::Missing);
-    }
+    let waited = began.elapsed();
+    assert!(patience <= waited && waited < patience * 2, "{waited:?}");
+    // Alone in its batch it is waited for, too, and no outage either.
+    let release = holder.batch_execute("SELECT pg_sleep(1.5); COMMIT");
+    let (done, released) = tokio::join!(batcher.commit(touch("held")), release);
+    released.unwrap();
+    assert_eq!(done.unwrap(), CommitOutcome::Done);
     assert_eq!(batcher.statistics().outages, 0);
-    holder.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(
-        batcher.commit(touch("held")).await.unwrap(),
-        CommitOutcome::Done
-    );
 }
 
 #[tokio::test]
