@@ -109,8 +109,8 @@ impl Lane {
             > 0
         {
             self.wait_for_company().await;
-            self.take();
             while !self.is_empty() {
+                self.take();
                 self.publish_held();
                 if !self.sent.is_empty() {
                     self.send_batch().await;
