@@ -62,7 +62,9 @@ impl Lane {
             }
             self.apart.lock = Some(error);
         }
-        if let Some(lock) = self.apart.lock.clone().filter(|_| !self.apart.is_empty()) {
+        if !self.apart.is_empty()
+            && let Some(lock) = self.apart.lock.clone()
+        {
             self.look_after(&lock);
             self.take();
         }
