@@ -336,6 +336,28 @@ mod tests {
         assert!(matches!(refused, Err(ValueError::Encode(_))));
     }
 
+    /// Reads no signed integer, as the weekdays of the crate `time`.
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+    struct Weekday(u8);
+
+    impl<'de> Deserialize<'de> for Weekday {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Unsigned;
+            impl Visitor<'_> for Unsigned {
+                type Value = Weekday;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("the number of a weekday")
+                }
+
+                fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Weekday, E> {
+                    u8::try_from(value).map(Weekday).map_err(E::custom)
+                }
+            }
+            deserializer.deserialize_u8(Unsigned)
+        }
+    }
+
     #[test]
     fn types_of_every_shape_come_back() {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -349,6 +371,8 @@ mod tests {
             Nested(Option<Kind>),
         }
         assert_comes_back(&Unit);
+        assert_comes_back(&Weekday(3));
+        assert_comes_back(&BTreeMap::from([(Weekday(3), Weekday(4))]));
         assert_comes_back(&(1_u8, 'x', None::<u8>, [1.5_f32, f32::INFINITY]));
         assert_comes_back(&vec![i128::MIN, i128::MAX, 5]);
         assert_comes_back(&u128::MAX);
@@ -362,6 +386,32 @@ mod tests {
             Any::Nested(None),
             Any::Nested(Some(Kind::Plain)),
         ]);
+    }
+
+    #[test]
+    fn bytes_are_read_as_the_list_that_a_type_asks_for() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Color(u8, u8, u8);
+        let bytes = Value::Bytes(Arc::from(&[1, 2, 3][..]));
+        assert_eq!(bytes.to_deserializable::<Vec<u8>>().unwrap(), [1, 2, 3]);
+        assert_eq!(bytes.to_deserializable::<[u8; 3]>().unwrap(), [1, 2, 3]);
+        assert_eq!(bytes.to_deserializable::<Color>().unwrap(), Color(1, 2, 3));
+        assert!(bytes.to_deserializable::<[u8; 2]>().is_err());
+        assert!(bytes.to_deserializable::<[u8; 4]>().is_err());
+        assert_eq!(Value::I64(-5).to_deserializable::<i128>().unwrap(), -5);
+    }
+
+    #[test]
+    fn a_stored_name_is_no_part_of_what_is_said() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Settings {
+            #[serde(rename = "theme")]
+            _theme: Option<String>,
+        }
+        let tokens = Value::Map(BTreeMap::from([("hush".into(), Value::Null)]));
+        let refused = tokens.to_deserializable::<Settings>().unwrap_err();
+        assert!(refused.to_string().ends_with("another field than theme"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
-/// Why a stored value is no value of a Rust type. It says what kind of value is stored, and never the
-/// value itself: that may be a secret, and this goes to the log.
+/// Why a stored value is no value of a Rust type. It says what kind of value is stored, and not the
+/// value itself: that may be a secret, and this goes to the log. What a type's own `Deserialize` says of
+/// it (with serde's `Error::custom`) is passed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TypeMismatch(String);
@@ -27,6 +28,13 @@ impl de::Error for TypeMismatch {
     fn unknown_variant(_stored: &str, expected: &'static [&'static str]) -> Self {
         let expected = expected.join(", ");
         Self(format!("it is another variant than {expected}"))
+    }
+
+    /// The name may be a secret as well: the stored map may have been another type's, with secrets as
+    /// its keys.
+    fn unknown_field(_stored: &str, expected: &'static [&'static str]) -> Self {
+        let expected = expected.join(", ");
+        Self(format!("it has another field than {expected}"))
     }
 }
 

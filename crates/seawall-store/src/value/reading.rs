@@ -2,7 +2,8 @@
 //!
 //! It takes the forms that `rmp_serde` gives to Rust types when they are written: an enum is its
 //! variant's name, or a map of one entry; a unit struct is an empty list; integers of 128 bits are 16
-//! bytes. The names of a map are text, whatever the type's keys are: [`Key`] makes them integers again.
+//! bytes. As there, bytes are read as a list of integers where a type asks for one. The names of a map
+//! are text, whatever the type's keys are: [`Key`] makes them integers again.
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ impl<'de> Deserializer<'de> for &'de Value {
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Bytes(bytes) | Value::Opaque(bytes) => visitor.visit_borrowed_bytes(bytes),
             Value::F64(value) => visitor.visit_f64(*value),
-            Value::I64(value) => visitor.visit_i64(*value),
+            Value::I64(value) => integer(*value, visitor),
             Value::List(values) => {
                 let mut list = SeqDeserializer::new(values.iter());
                 let read = visitor.visit_seq(&mut list)?;
@@ -82,7 +83,10 @@ impl<'de> Deserializer<'de> for &'de Value {
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.wide() {
             Some(bytes) => visitor.visit_i128(i128::from_be_bytes(bytes)),
-            None => self.deserialize_any(visitor),
+            None => match self {
+                Value::I64(value) => visitor.visit_i128(i128::from(*value)),
+                _ => self.deserialize_any(visitor),
+            },
         }
     }
 
@@ -91,6 +95,30 @@ impl<'de> Deserializer<'de> for &'de Value {
             Some(bytes) => visitor.visit_u128(u128::from_be_bytes(bytes)),
             None => self.deserialize_any(visitor),
         }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self {
+            Value::Bytes(bytes) => {
+                let mut list = SeqDeserializer::new(bytes.iter().copied());
+                let read = visitor.visit_seq(&mut list)?;
+                list.end().map(|()| read)
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -117,8 +145,16 @@ impl<'de> Deserializer<'de> for &'de Value {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit map struct
+        identifier ignored_any
+    }
+}
+
+/// Shows an integer as most formats do: a visitor need not know the signed ones if it wants none.
+fn integer<'de, V: Visitor<'de>>(value: i64, visitor: V) -> Result<V::Value> {
+    match u64::try_from(value) {
+        Ok(value) => visitor.visit_u64(value),
+        Err(_) => visitor.visit_i64(value),
     }
 }
 
@@ -163,7 +199,7 @@ impl<'de> Key<'de> {
 
     fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.0.parse::<i64>() {
-            Ok(number) => visitor.visit_i64(number),
+            Ok(number) => integer(number, visitor),
             Err(_) => self.deserialize_any(visitor),
         }
     }
