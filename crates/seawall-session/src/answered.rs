@@ -22,7 +22,7 @@ impl Answered {
     }
 
     /// Sees whether the client can still be told of another cookie.
-    pub(crate) fn check(&self) -> Result<(), SessionError> {
+    pub(crate) fn check_open(&self) -> Result<(), SessionError> {
         if self.0.load(Ordering::SeqCst) {
             return Err(SessionError::Answered);
         }
@@ -42,7 +42,7 @@ impl Answered {
     }
 
     fn loses(&self, pending: &Pending) -> bool {
-        self.check().is_err() && !pending.is_empty() && pending.failure().is_none()
+        self.check_open().is_err() && !pending.is_empty() && pending.failure().is_none()
     }
 }
 

@@ -109,6 +109,12 @@ impl SessionHandle {
         }
     }
 
+    /// Whether an outer layer of `manager` finishes what is done with this. One that has answered does
+    /// not any more: a WebSocket may send what it kept of its request through the service again.
+    fn finishes_for(&self, manager: &SessionManager) -> bool {
+        self.manager.is_clone_of(manager) && self.answered.check_open().is_ok()
+    }
+
     /// Makes `response` what the client gets, now that everything that was done for it is known.
     async fn finish<R: Default>(&self, mut response: Response<R>) -> Response<R> {
         let Some(session) = self.session.get() else {
@@ -147,7 +153,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let outer = request.extensions().get::<SessionHandle>();
         let handle = match outer {
-            Some(outer) if outer.manager.is(&self.manager) => None,
+            Some(outer) if outer.finishes_for(&self.manager) => None,
             _ => Some(SessionHandle::new(&self.manager, &request)),
         };
         if let Some(handle) = handle.clone() {

@@ -151,7 +151,7 @@ impl SessionManager {
     }
 
     /// Whether `other` is a clone of this manager.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner) && self.compartment == other.compartment
     }
 
@@ -225,6 +225,8 @@ impl SessionManager {
         }
         match self.renew_if_due(cached).await {
             Some(renewed) => Some(self.issue(&renewed)),
+            // A login or logout meanwhile: the cookie that counts comes with its answer.
+            None if cached.lock().is_gone() => None,
             None => reissue.then(|| self.issue(&cached.id)),
         }
     }

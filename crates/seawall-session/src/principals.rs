@@ -11,7 +11,8 @@ use crate::{
     session::Session,
 };
 
-/// How many sessions a principal may have (1 at least, less than [`LIST_LIMIT`]), and what happens to one too many.
+/// How many sessions a principal may have (1 at least, less than [`LIST_LIMIT`]), and what happens to
+/// one too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalLimit {
     /// The sessions that were used least recently end, so that the new one fits.
@@ -167,11 +168,21 @@ impl Session {
         self.manager()
             .admit(&principal, self.key().as_ref())
             .await?;
-        self.set_principal(Some(principal.clone()))?;
-        self.rotate_id().await?;
+        self.want_to_be(&principal)?;
+        self.save().await?;
         if let Some(own) = self.key() {
             self.manager().evict(&principal, &own).await?;
         }
+        Ok(())
+    }
+
+    /// Asks for the principal and for a new id at once. The response may have left while the principal
+    /// was admitted, or leave now: there is no moment in which one is asked for without the other.
+    fn want_to_be(&self, principal: &Arc<str>) -> Result<(), SessionError> {
+        check_principal(Some(principal))?;
+        let mut inner = self.lock();
+        inner.want_new_id()?;
+        inner.change(|changes| changes.set_principal(Some(principal.clone())));
         Ok(())
     }
 

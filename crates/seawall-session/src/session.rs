@@ -1,5 +1,7 @@
 //! The session as a request handler uses it.
 
+mod finishing;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard},
@@ -235,7 +237,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`update`](Self::update); [`SessionError::Answered`] when the response has left and there is no
-    /// session yet.
+    /// session yet, or a new id was asked for before and not given.
     pub async fn save(&self) -> Result<(), SessionError> {
         if self.lock().pending.is_empty() {
             return Ok(());
@@ -304,13 +306,12 @@ impl Session {
     /// # Errors
     /// As [`update`](Self::update); [`SessionError::Answered`] when the response has left.
     pub async fn rotate_id(&self) -> Result<(), SessionError> {
-        self.check_not_answered()?;
-        self.lock().pending.want_new_id();
+        self.lock().want_new_id()?;
         self.save().await
     }
 
     pub(crate) fn check_not_answered(&self) -> Result<(), SessionError> {
-        self.lock().answered.check()
+        self.lock().answered.check_open()
     }
 
     /// Does `work` on top of the changes so far, commits both, and shows the result.
@@ -332,8 +333,12 @@ impl Session {
         };
         loop {
             let (found, new_id, device) = self.lock().begin();
-            let Some(found) = found else {
+            if found.is_none() || new_id.is_some() {
+                // What was asked for with a new id, such as a login, must not be had without it (P8). So
+                // all stays pending, and whoever tries to commit it is told.
                 self.check_not_answered()?;
+            }
+            let Some(found) = found else {
                 let creating = self.manager.create(&mut work, device.as_ref());
                 let ((result, done), created) = creating.await?;
                 match created {
@@ -371,26 +376,6 @@ impl Session {
     fn tried<R>(&self, result: Result<R, SessionError>) -> Result<R, SessionError> {
         self.lock().pending.note(result.as_ref().err());
         result
-    }
-
-    /// Commits what is left and says which cookie the response must carry.
-    ///
-    /// What failed is not tried again here: the client has waited long enough.
-    pub(crate) async fn finish(&self) -> Result<Option<HeaderValue>, SessionError> {
-        let failure = self.lock().pending.failure();
-        failure.map_or(Ok(()), Err)?;
-        self.save().await?;
-        let cached = self.lock().found.as_ref().map(|found| found.cached.clone());
-        if let Some(cached) = cached {
-            if let Some(renewed) = self.manager.renew_if_due(&cached).await {
-                return Ok(Some(self.manager.issue(&renewed)));
-            }
-            if cached.lock().is_gone() {
-                // A login or logout meanwhile: the cookie that counts came with its answer.
-                return Ok(None);
-            }
-        }
-        Ok(self.lock().cookie.take())
     }
 }
 
@@ -439,6 +424,18 @@ impl Inner {
             suffix_is_ours: true,
             device: self.device.clone(),
         });
+    }
+
+    /// The session that there is now.
+    fn cached(&self) -> Option<Arc<Cached>> {
+        self.found.as_ref().map(|found| found.cached.clone())
+    }
+
+    /// Asks for a new id, if the client can still be told of it.
+    pub(crate) fn want_new_id(&mut self) -> Result<(), SessionError> {
+        self.answered.check_open()?;
+        self.pending.want_new_id();
+        Ok(())
     }
 
     /// What a commit begins with: the session, the id that it is to get, and who the client is.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod answered;
+mod answering;
 mod at_rest;
 mod cache;
 mod checklist;

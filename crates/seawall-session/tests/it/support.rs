@@ -101,7 +101,7 @@ impl Browser {
     }
 }
 
-/// The memory store, with a gate before its commits and a count of what was asked of it.
+/// The memory store, with a gate before its commits and lists, and a count of what was asked of it.
 #[derive(Debug)]
 pub(crate) struct Watched {
     inner: MemoryStore,
@@ -218,7 +218,9 @@ impl SessionStore for Watched {
         principal: &'a str,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
+        let mut gate = self.gate.subscribe();
         Box::pin(async move {
+            gate.wait_for(|open| *open).await.unwrap();
             let mut sessions = self.inner.list_by_principal(principal, now).await?;
             sessions.truncate(self.list_limit.load(Ordering::SeqCst));
             Ok(sessions)
