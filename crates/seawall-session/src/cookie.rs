@@ -170,19 +170,20 @@ impl CookieSettings {
                 self.path
             ));
         }
-        let domain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if let Some(text) = &self.domain
-            && (text.is_empty() || !text.bytes().all(domain))
+            && !is_domain(text)
         {
             return Err(format!(
-                "cookie domain {text:?}: write a host name, such as shop.example"
+                "cookie domain {text:?}: write a host name, such as shop.example; each part of it \
+                 begins and ends with a letter or digit"
             ));
         }
         self.kept_by_browsers()
     }
 
     /// Checks what browsers ask of a cookie; they drop others without a word (RFC 6265bis, sections
-    /// 4.1.3 and 5.7).
+    /// 4.1.3 and 5.7). `__Http-` asks for `HttpOnly` as well, which is always there; `__Host-Http-` for
+    /// that and what `__Host-` asks for.
     fn kept_by_browsers(&self) -> Result<(), String> {
         let is_secure = self.secure == Secure::Always;
         let begins = |prefix: &str| {
@@ -192,7 +193,8 @@ impl CookieSettings {
         if self.same_site == SameSite::None && !is_secure {
             return Err("cookie with SameSite=None: browsers drop it unless it is secure".into());
         }
-        if (begins("__Secure-") || begins("__Host-")) && !is_secure {
+        let asks_for_secure = ["__Secure-", "__Http-", "__Host-"].into_iter().any(begins);
+        if asks_for_secure && !is_secure {
             let name = &self.name;
             return Err(format!(
                 "cookie name {name:?}: browsers drop it unless it is secure"
@@ -215,6 +217,19 @@ impl CookieSettings {
         }
         Ok(())
     }
+}
+
+/// Whether a cookie's domain is a host name. Browsers leave out one dot before it (RFC 6265, section
+/// 5.2.3), which older servers wrote.
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        let ends = [label.bytes().next(), label.bytes().next_back()];
+        let middle = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        ends.iter()
+            .all(|end| end.is_some_and(|b| b.is_ascii_alphanumeric()))
+            && label.bytes().all(middle)
+    };
+    text.strip_prefix('.').unwrap_or(text).split('.').all(label)
 }
 
 #[cfg(test)]
@@ -296,6 +311,37 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_is_a_host_name() {
+        let domain = |domain: &str| CookieSettings {
+            domain: Some(domain.into()),
+            ..CookieSettings::default()
+        };
+        for name in [
+            "shop.example",
+            ".shop.example",
+            "a-b.c1.example",
+            "127.0.0.1",
+            "intranet",
+        ] {
+            assert_eq!(domain(name).validate(), Ok(()));
+        }
+        for name in [
+            "",
+            ".",
+            "-",
+            "..a",
+            "a..b",
+            "a.",
+            "-a.example",
+            "a-.example",
+            "a_b",
+            "shop;example",
+        ] {
+            assert!(domain(name).validate().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
     fn cookies_that_browsers_would_drop_are_refused() {
         let settings = |name: &str, path: &str, secure, same_site| CookieSettings {
             name: name.into(),
@@ -311,6 +357,13 @@ mod tests {
         let secure = |secure| settings("__SECURE-id", "/shop", secure, SameSite::Lax).validate();
         assert!(secure(Secure::Always).is_ok());
         assert!(secure(Secure::Never).is_err());
+        for name in ["__Http-id", "__http-id", "__Host-Http-id"] {
+            let named = |path, secure| settings(name, path, secure, SameSite::Lax).validate();
+            assert!(named("/", Secure::Always).is_ok());
+            assert!(named("/", Secure::Never).is_err());
+            let on_a_path = named("/shop", Secure::Always);
+            assert_eq!(on_a_path.is_err(), name.starts_with("__Host-"));
+        }
         let cross_site = |secure| settings("id", "/", secure, SameSite::None).validate();
         assert!(cross_site(Secure::Always).is_ok());
         assert!(cross_site(Secure::Never).is_err());
@@ -319,8 +372,8 @@ mod tests {
             ..settings(name, "/", Secure::Always, SameSite::Lax)
         };
         assert!(domain("id", "shop.example").validate().is_ok());
-        assert!(domain("id", "shop;example").validate().is_err());
         assert!(domain("__Host-id", "shop.example").validate().is_err());
+        assert!(domain("__Host-Http-id", "shop.example").validate().is_err());
         let short = CookieSettings {
             max_age: Some(Duration::from_millis(999)),
             ..CookieSettings::default()
