@@ -76,11 +76,12 @@ pub struct SessionSettings {
     /// How many sessions a principal may have; `None`, the default, for any number.
     pub principal_limit: Option<PrincipalLimit>,
     /// Whether the user agent and the address of the client are noted in the session; not by
-    /// default. They are written with what is written anyway, and else once per touch interval, when they change.
+    /// default. They are written with what is written anyway, and else once per touch interval, when
+    /// they change.
     pub device_notes: bool,
     /// Whether the applications of a host share session ids, each with attributes of its own; not by
-    /// default. What else a session has, they share: timeouts, principal, end and rotation. The managers of one
-    /// node must come from each other ([`SessionManager::application`](crate::SessionManager)).
+    /// default. What else a session has, they share: timeouts, principal, end and rotation. The managers
+    /// of one node must come from each other ([`SessionManager::application`](crate::SessionManager)).
     pub shared_id: bool,
     /// How much a session may hold; of a shared one: each application's part of it.
     pub limits: SessionLimits,
