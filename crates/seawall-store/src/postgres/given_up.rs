@@ -36,12 +36,15 @@ impl Process {
         })
     }
 
-    /// Has the server end it, if it is still there.
+    /// Has the server end it, if it is still there. One that waits for a standby is let be: ended, it
+    /// would show what it has written, though the standby has not got it (P1). Until then nobody else
+    /// can write these rows.
     fn end(&self) -> String {
         let Self { id, started_at } = self;
         format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {id} \
-             AND (extract(epoch FROM backend_start) * 1000000)::int8 = {started_at}"
+             AND (extract(epoch FROM backend_start) * 1000000)::int8 = {started_at} \
+             AND wait_event IS DISTINCT FROM 'SyncRep'"
         )
     }
 }

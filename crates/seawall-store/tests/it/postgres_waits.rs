@@ -211,3 +211,26 @@ fn signal(name: &str, process: i32) {
     let sent = kill.args([name, &process.to_string()]).status();
     assert!(sent.unwrap().success());
 }
+
+/// PostgreSQL shows everybody what it has not replicated yet when the wait for that is broken off.
+#[tokio::test]
+async fn p1_what_a_synchronous_standby_does_not_have_is_not_acknowledged() {
+    let primary = TestPostgres::start();
+    let mut standby = TestPostgres::start_standby(&primary);
+    let store = open(&primary.url()).await;
+    let batcher = Batcher::spawn(store, &BatcherSettings::default());
+    batcher.commit(create("a")).await.unwrap();
+    standby.kill();
+    let error = batcher.commit(create("b")).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    standby.start_again();
+    let touch = Commit::Touch {
+        key: key("b"),
+        last_access: Timestamp::from_millis(1_900_000_000_000),
+    };
+    let deadline = Instant::now() + LIMIT;
+    while let Err(error) = batcher.commit(touch.clone()).await {
+        assert!(error.is_transient(), "{error}");
+        assert!(Instant::now() < deadline, "{error}");
+    }
+}
