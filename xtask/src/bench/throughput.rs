@@ -105,12 +105,14 @@ fn ratios(connections: u32, base: &Medians, other: &Medians) -> Vec<String> {
     ]
 }
 
-/// Compares the second stack with the first at each number of connections.
+/// Compares the second stack with the first at each number of connections. Before each turn the
+/// database is brought to rest by `settle`.
 pub(crate) fn compare(
     stacks: &[Stack; 2],
     connections: &[u32],
     rounds: u32,
     duration: Duration,
+    settle: impl Fn(),
 ) -> Result<()> {
     let mut rows = Vec::new();
     for &connections in connections {
@@ -121,6 +123,7 @@ pub(crate) fn compare(
                     "{connections} connections, round {round} of {rounds}: {}",
                     stack.name
                 );
+                settle();
                 samples.push(stack.sample(connections, duration)?);
             }
         }
