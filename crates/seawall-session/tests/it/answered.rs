@@ -38,6 +38,15 @@ fn keeping(manager: SessionManager) -> (Router, Receiver<Session>) {
     (app.layer(SessionLayer::new(manager)), sessions)
 }
 
+/// The session of a request that has been answered, in which 1 was counted before.
+async fn kept_after_its_answer(manager: SessionManager, browser: &Browser) -> Session {
+    let counting = browser.visit(&manager, |draft| draft.set("count", 1).unwrap());
+    counting.await.unwrap();
+    let (app, mut sessions) = keeping(manager);
+    send(&app, browser).await;
+    sessions.recv().await.unwrap()
+}
+
 async fn count(manager: &SessionManager, browser: &Browser) -> Option<i64> {
     let counted = browser.visit(manager, |draft| {
         draft.value("count").and_then(seawall_store::Value::as_i64)
@@ -49,11 +58,7 @@ async fn count(manager: &SessionManager, browser: &Browser) -> Option<i64> {
 async fn what_is_saved_after_the_response_is_kept() {
     let [one, two] = two_nodes(&Watched::new(), &clock());
     let browser = Browser::default();
-    let counting = browser.visit(&one, |draft| draft.set("count", 1).unwrap());
-    counting.await.unwrap();
-    let (app, mut sessions) = keeping(one);
-    send(&app, &browser).await;
-    let session = sessions.recv().await.unwrap();
+    let session = kept_after_its_answer(one, &browser).await;
     session.set("count", &2).unwrap();
     assert_eq!(count(&two, &browser).await, Some(1));
     session.save().await.unwrap();
@@ -73,11 +78,7 @@ async fn assert_too_late<R: std::fmt::Debug>(done: impl Future<Output = Result<R
 async fn no_client_loses_its_session_to_an_id_that_it_cannot_be_told_of() {
     let [one, two] = two_nodes(&Watched::new(), &clock());
     let browser = Browser::default();
-    let counting = browser.visit(&one, |draft| draft.set("count", 1).unwrap());
-    counting.await.unwrap();
-    let (app, mut sessions) = keeping(one);
-    send(&app, &browser).await;
-    let session = sessions.recv().await.unwrap();
+    let session = kept_after_its_answer(one, &browser).await;
     assert_too_late(session.rotate_id()).await;
     assert_too_late(session.log_in("user:42")).await;
     session.save().await.unwrap();

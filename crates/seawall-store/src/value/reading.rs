@@ -29,6 +29,17 @@ impl<'de> IntoDeserializer<'de, Error> for &'de Value {
     }
 }
 
+/// A sequence, of which nothing may be left over.
+fn sequence<'de, I, V>(items: I, visitor: V) -> Result<V::Value>
+where
+    I: Iterator<Item: IntoDeserializer<'de, Error>>,
+    V: Visitor<'de>,
+{
+    let mut list = SeqDeserializer::new(items);
+    let read = visitor.visit_seq(&mut list)?;
+    list.end().map(|()| read)
+}
+
 impl<'de> Deserializer<'de> for &'de Value {
     type Error = Error;
 
@@ -38,11 +49,7 @@ impl<'de> Deserializer<'de> for &'de Value {
             Value::Bytes(bytes) | Value::Opaque(bytes) => visitor.visit_borrowed_bytes(bytes),
             Value::F64(value) => visitor.visit_f64(*value),
             Value::I64(value) => integer(*value, visitor),
-            Value::List(values) => {
-                let mut list = SeqDeserializer::new(values.iter());
-                let read = visitor.visit_seq(&mut list)?;
-                list.end().map(|()| read)
-            }
+            Value::List(values) => sequence(values.iter(), visitor),
             Value::Map(values) => {
                 let entries = values.iter().map(|(name, value)| (Key(name), value));
                 let mut map = MapDeserializer::new(entries);
@@ -81,12 +88,10 @@ impl<'de> Deserializer<'de> for &'de Value {
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.wide() {
-            Some(bytes) => visitor.visit_i128(i128::from_be_bytes(bytes)),
-            None => match self {
-                Value::I64(value) => visitor.visit_i128(i128::from(*value)),
-                _ => self.deserialize_any(visitor),
-            },
+        match (self, self.wide()) {
+            (_, Some(bytes)) => visitor.visit_i128(i128::from_be_bytes(bytes)),
+            (Value::I64(value), None) => visitor.visit_i128(i128::from(*value)),
+            _ => self.deserialize_any(visitor),
         }
     }
 
@@ -99,11 +104,7 @@ impl<'de> Deserializer<'de> for &'de Value {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
-            Value::Bytes(bytes) => {
-                let mut list = SeqDeserializer::new(bytes.iter().copied());
-                let read = visitor.visit_seq(&mut list)?;
-                list.end().map(|()| read)
-            }
+            Value::Bytes(bytes) => sequence(bytes.iter().copied(), visitor),
             _ => self.deserialize_any(visitor),
         }
     }
