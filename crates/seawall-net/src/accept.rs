@@ -2,15 +2,16 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
 use crate::address::Stream;
 use crate::shutdown::Shutdown;
+use crate::unix_stream::UnixStream;
 
 /// How long to wait when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -92,7 +93,7 @@ impl OpenListener {
     async fn accept_any(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => Ok(of_network(listener.accept().await?)),
-            Self::Unix(listener) => Ok(of_machine(listener.accept().await?.0)),
+            Self::Unix(listener) => of_machine(listener.accept().await?.0.into_std()?),
         }
     }
 
@@ -142,7 +143,7 @@ impl Queue {
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok(of_machine(UnixStream::from_std(stream)?))
+                of_machine(stream)
             }
         }
     }
@@ -158,9 +159,9 @@ fn plain(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-fn of_machine(stream: UnixStream) -> Accepted {
+fn of_machine(stream: StdUnixStream) -> io::Result<Accepted> {
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (Either::Right(stream), here)
+    Ok((Either::Right(UnixStream::new(stream)?), here))
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -8,8 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_util::either::Either;
+
+use crate::unix_stream::UnixStream;
 
 /// A connection of either kind.
 pub type Stream = Either<TcpStream, UnixStream>;

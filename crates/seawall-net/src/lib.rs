@@ -17,6 +17,7 @@ mod server;
 mod shutdown;
 mod small_writes;
 mod unix;
+mod unix_stream;
 mod workers;
 
 pub use accept::Listener;
@@ -31,6 +32,7 @@ pub use server::{ServeLimits, serve, serve_noting};
 pub use shutdown::{Shutdown, Signal, Signals};
 pub use small_writes::SmallWrites;
 pub use unix::{SOCKET_PATH_MAX, SocketFile, UnixBindError, UnixSocket};
+pub use unix_stream::UnixStream;
 pub use workers::{Workers, WorkersError};
 
 /// A boxed error, as bodies and services of any kind give it.
