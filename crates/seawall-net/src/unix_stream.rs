@@ -11,10 +11,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream as TokioUnixStream;
 
-/// What is read at once of short messages. A read begins with clearing the memory that it is to fill, so
-/// only long messages get more.
-const SHORT_READ: usize = 2 * 1024;
-const LONG_READ: usize = 64 * 1024;
+/// The least and the most that is read at once. A read begins with clearing the memory that it may fill,
+/// so it is to be little more than what comes.
+const READ_MIN: usize = 1024;
+const READ_MAX: usize = 64 * 1024;
 
 /// A connection by a Unix socket.
 ///
@@ -27,7 +27,7 @@ pub struct UnixStream {
     has_been_full: bool,
     /// Who waits to read, until the socket has been full.
     reader: Option<Waker>,
-    read_bytes: usize,
+    portion: Portion,
 }
 
 impl UnixStream {
@@ -41,7 +41,7 @@ impl UnixStream {
             socket: register(socket, Interest::READABLE)?,
             has_been_full: false,
             reader: None,
-            read_bytes: SHORT_READ,
+            portion: Portion::FIRST,
         })
     }
 
@@ -97,6 +97,33 @@ fn register(socket: StdUnixStream, interest: Interest) -> io::Result<AsyncFd<Std
     AsyncFd::with_interest(socket, interest)
 }
 
+/// How much is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Portion {
+    bytes: usize,
+    /// Whether the last one was filled: what comes next is a message's rest.
+    was_filled: bool,
+}
+
+impl Portion {
+    const FIRST: Self = Self {
+        bytes: READ_MIN,
+        was_filled: false,
+    };
+
+    /// After a read of `count` bytes.
+    fn after(self, count: usize) -> Self {
+        let was_filled = count >= self.bytes;
+        let is_short = count < self.bytes / 4 && !self.was_filled;
+        let bytes = match (was_filled, is_short) {
+            (true, _) => (self.bytes * 2).min(READ_MAX),
+            (false, true) => (self.bytes / 2).max(READ_MIN),
+            (false, false) => self.bytes,
+        };
+        Self { bytes, was_filled }
+    }
+}
+
 impl AsyncRead for UnixStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -104,7 +131,7 @@ impl AsyncRead for UnixStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let wanted = this.read_bytes.min(buffer.remaining());
+        let wanted = this.portion.bytes.min(buffer.remaining());
         loop {
             let Poll::Ready(guard) = this.socket.poll_read_ready(context) else {
                 this.remember_reader(context.waker());
@@ -124,8 +151,7 @@ impl AsyncRead for UnixStream {
                         guard.clear_ready();
                     }
                     buffer.advance(count);
-                    let is_long = count == wanted;
-                    this.read_bytes = if is_long { LONG_READ } else { SHORT_READ };
+                    this.portion = this.portion.after(count);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -183,6 +209,26 @@ mod tests {
     /// Bytes that show when one is missing or out of order.
     fn numbered(count: u32) -> Vec<u8> {
         (0..count).flat_map(u32::to_be_bytes).collect()
+    }
+
+    #[test]
+    fn reads_become_as_long_as_messages() {
+        let after = |counts: &[usize]| {
+            let portions = counts
+                .iter()
+                .fold(Portion::FIRST, |last, &count| last.after(count));
+            portions.bytes / READ_MIN
+        };
+        assert_eq!(after(&[300, 300]), 1);
+        assert_eq!(
+            after(&[READ_MIN, 172]),
+            2,
+            "the rest of a message says nothing"
+        );
+        assert_eq!(after(&[READ_MIN, 172, READ_MIN + 172]), 2);
+        assert_eq!(after(&[READ_MIN, 172, 300]), 1);
+        assert_eq!(after(&[READ_MIN, 2 * READ_MIN, 4 * READ_MIN]), 8);
+        assert_eq!(after(&[READ_MAX; 10]), READ_MAX / READ_MIN);
     }
 
     #[tokio::test]

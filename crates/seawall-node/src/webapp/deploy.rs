@@ -28,8 +28,11 @@ const PAGE_SUFFIX: &str = ".j2";
 const FILE_LIMIT: usize = 20_000;
 const DEPTH_LIMIT: usize = 16;
 
+/// The application that is always there, unless a folder takes its place.
 const SESSION_TEST: &str = "session-test";
-const SESSION_TEST_PAGE: &str = include_str!("session_test.html.j2");
+const SESSION_TEST_PAGE: (&str, &str) =
+    ("index.html.j2", include_str!("session_test/index.html.j2"));
+const SESSION_TEST_STYLE: (&str, &str) = ("style.css", include_str!("session_test/style.css"));
 
 /// Files by application and path, with what tells that one has changed.
 type Listing = BTreeMap<(String, String), (PathBuf, u64, SystemTime)>;
@@ -115,12 +118,7 @@ impl Deployer {
         if !catalog.applications.contains_key(SESSION_TEST)
             && let Some(sessions) = self.manager(SESSION_TEST)
         {
-            let page = ("index.html.j2".to_owned(), SESSION_TEST_PAGE.to_owned());
-            let application = Application {
-                pages: self.pages(SESSION_TEST, &sessions, vec![page]),
-                sessions,
-                files: HashMap::new(),
-            };
+            let application = self.session_test(sessions);
             catalog
                 .applications
                 .insert(SESSION_TEST.to_owned(), application);
@@ -189,6 +187,18 @@ impl Deployer {
             pages: self.pages(name, &sessions, templates),
             sessions,
             files,
+        }
+    }
+
+    fn session_test(&self, sessions: Arc<Sites>) -> Application {
+        let (name, source) = SESSION_TEST_PAGE;
+        let page = (name.to_owned(), source.to_owned());
+        let (name, content) = SESSION_TEST_STYLE;
+        let style = Arc::new(File::embedded(name, content));
+        Application {
+            pages: self.pages(SESSION_TEST, &sessions, vec![page]),
+            sessions,
+            files: HashMap::from([(name.to_owned(), style)]),
         }
     }
 

@@ -1,6 +1,11 @@
 //! Static files.
 
-use std::{io, path::PathBuf, time::SystemTime};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::PathBuf,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{
@@ -33,13 +38,26 @@ impl File {
         modified: SystemTime,
         content: Option<Bytes>,
     ) -> Self {
-        let mime = mime_guess::from_path(&path).first_or_octet_stream();
-        let text = mime.type_() == "text" || mime.subtype() == "javascript";
-        let charset = if text { "; charset=utf-8" } else { "" };
         let since = modified
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let tag = format!("\"{:x}-{length:x}\"", since.as_nanos());
+        let tag = format!("{:x}-{length:x}", since.as_nanos());
+        Self::tagged(path, &tag, content)
+    }
+
+    /// A file that is part of the program.
+    pub(super) fn embedded(name: &str, content: &'static str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        let tag = format!("{:x}", hasher.finish());
+        Self::tagged(name.into(), &tag, Some(content.into()))
+    }
+
+    fn tagged(path: PathBuf, tag: &str, content: Option<Bytes>) -> Self {
+        let mime = mime_guess::from_path(&path).first_or_octet_stream();
+        let text = mime.type_() == "text" || mime.subtype() == "javascript";
+        let charset = if text { "; charset=utf-8" } else { "" };
+        let tag = format!("\"{tag}\"");
         Self {
             content_type: format!("{mime}{charset}"),
             tag: HeaderValue::try_from(tag).expect("hexadecimal digits"),

@@ -42,6 +42,22 @@ fn an_unchanged_file_is_not_sent_again() {
 }
 
 #[test]
+fn the_session_test_page_has_its_style_beside_it() {
+    let node = TestNode::start(&[]);
+    let page = node.get("/session-test/");
+    assert!(body(&page).contains("href=\"style.css\""), "{page}");
+    let style = node.get("/session-test/style.css");
+    assert_eq!(
+        header(&style, "content-type"),
+        Some("text/css; charset=utf-8")
+    );
+    assert!(body(&style).contains("var(--node)"), "{style}");
+    let tag = header(&style, "etag").unwrap();
+    let head = format!("GET /session-test/style.css HTTP/1.1\r\nIf-None-Match: {tag}");
+    assert_eq!(status(&node.send(&head, "")), 304);
+}
+
+#[test]
 fn nothing_outside_the_applications_is_served() {
     let node = TestNode::start(&[
         ("shop/page.html.j2", "{{ 1 + 1 }}"),
