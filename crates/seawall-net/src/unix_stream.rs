@@ -111,10 +111,10 @@ impl Portion {
         was_filled: false,
     };
 
-    /// After a read of `count` bytes.
-    fn after(self, count: usize) -> Self {
-        let was_filled = count >= self.bytes;
-        let is_short = count < self.bytes / 4 && !self.was_filled;
+    /// After a read of `count` bytes, where `wanted` found room.
+    fn after(self, count: usize, wanted: usize) -> Self {
+        let was_filled = count >= wanted;
+        let is_short = count < wanted / 4 && !self.was_filled;
         let bytes = match (was_filled, is_short) {
             (true, _) => (self.bytes * 2).min(READ_MAX),
             (false, true) => (self.bytes / 2).max(READ_MIN),
@@ -151,7 +151,7 @@ impl AsyncRead for UnixStream {
                         guard.clear_ready();
                     }
                     buffer.advance(count);
-                    this.portion = this.portion.after(count);
+                    this.portion = this.portion.after(count, wanted);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -214,10 +214,8 @@ mod tests {
     #[test]
     fn reads_become_as_long_as_messages() {
         let after = |counts: &[usize]| {
-            let portions = counts
-                .iter()
-                .fold(Portion::FIRST, |last, &count| last.after(count));
-            portions.bytes / READ_MIN
+            let next = |last: Portion, &count: &usize| last.after(count, last.bytes);
+            counts.iter().fold(Portion::FIRST, next).bytes / READ_MIN
         };
         assert_eq!(after(&[300, 300]), 1);
         assert_eq!(
