@@ -4,10 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use seawall_store::{
-    Batcher, BatcherSettings, Commit, CommitOutcome, StoreOptions, StoreUrl, Timestamp, Version,
+    Batcher, BatcherSettings, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl,
+    Timestamp, Version,
 };
 use seawall_testing::TestPostgres;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 
 use crate::support::{create, key, open};
 
@@ -42,8 +46,17 @@ fn update(created: &Commit) -> Commit {
     }
 }
 
-/// A batch that meets a transaction which takes its rows the other way round, after `created`.
-async fn batch_for_a_deadlock(server: &Arc<TestPostgres>, created: &[Commit; 3]) -> [Commit; 3] {
+/// A transaction that takes rows the other way round than the batch, which meets it.
+async fn begin_deadlock(
+    server: &Arc<TestPostgres>,
+    store: &Arc<dyn SessionStore>,
+) -> (JoinHandle<String>, [Commit; 3]) {
+    let created = ["a", "b", "c"].map(create);
+    store.commit(&created).await.unwrap();
+    let other = tokio::spawn({
+        let server = server.clone();
+        async move { query(&server, OTHER_WAY_ROUND).await }
+    });
     let locked = async { while query(server, IS_LOCKED).await == "0" {} };
     timeout(Duration::from_secs(30), locked).await.unwrap();
     let touch = |id: &str| Commit::Touch {
@@ -51,7 +64,7 @@ async fn batch_for_a_deadlock(server: &Arc<TestPostgres>, created: &[Commit; 3])
         last_access: Timestamp::from_millis(1_790_000_005_000),
     };
     // The update is a statement of its own, and takes effect before the touches deadlock.
-    [touch("a"), touch("b"), update(&created[2])]
+    (other, [touch("a"), touch("b"), update(&created[2])])
 }
 
 /// Where a lock is waited for as long as it takes the server to notice.
@@ -62,13 +75,7 @@ async fn a_deadlock_is_not_seen_and_nothing_is_done_twice() {
     options.limits.answer = Duration::from_secs(36);
     let url: StoreUrl = server.url().parse().unwrap();
     let store = url.open_with(&options).await.unwrap();
-    let created = ["a", "b", "c"].map(create);
-    store.commit(&created).await.unwrap();
-    let other = tokio::spawn({
-        let server = server.clone();
-        async move { query(&server, OTHER_WAY_ROUND).await }
-    });
-    let batch = batch_for_a_deadlock(&server, &created).await;
+    let (other, batch) = begin_deadlock(&server, &store).await;
     let outcomes = store.commit(&batch).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Done; 3]);
     other.await.unwrap();
@@ -85,14 +92,8 @@ async fn a_deadlock_is_not_seen_and_nothing_is_done_twice() {
 async fn a_deadlock_that_the_server_has_no_time_to_notice_is_not_seen_either() {
     let server = Arc::new(TestPostgres::start());
     let store = open(&server.url()).await;
-    let created = ["a", "b", "c"].map(create);
-    store.commit(&created).await.unwrap();
+    let (other, batch) = begin_deadlock(&server, &store).await;
     let batcher = Batcher::spawn(store, &BatcherSettings::default());
-    let other = tokio::spawn({
-        let server = server.clone();
-        async move { query(&server, OTHER_WAY_ROUND).await }
-    });
-    let batch = batch_for_a_deadlock(&server, &created).await;
     for outcome in join_all(batch.map(|commit| batcher.commit(commit))).await {
         assert_eq!(outcome.unwrap(), CommitOutcome::Done);
     }
