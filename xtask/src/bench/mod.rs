@@ -4,6 +4,7 @@ mod balancer;
 mod failure;
 mod http;
 mod load;
+mod noise;
 mod process;
 mod recipe;
 mod seawall;

@@ -6,9 +6,13 @@ use anyhow::Result;
 
 use super::{
     load::{Measured, Visitors},
+    noise::Noise,
     process::{cpu_nanos, memory_mb},
     table::{self, median},
 };
+
+/// How long the machine itself is watched before each turn.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// The processes of one stack, in the order of the table's columns: nodes, database, balancer.
 #[derive(Debug)]
@@ -115,6 +119,7 @@ pub(crate) fn compare(
     settle: impl Fn(),
 ) -> Result<()> {
     let mut rows = Vec::new();
+    let mut noise = Noise::default();
     for &connections in connections {
         let mut samples = [Vec::new(), Vec::new()];
         for round in 1..=rounds {
@@ -124,6 +129,7 @@ pub(crate) fn compare(
                     stack.name
                 );
                 settle();
+                noise = noise.and(Noise::watch(WATCH));
                 samples.push(stack.sample(connections, duration)?);
             }
         }
@@ -146,6 +152,7 @@ pub(crate) fn compare(
         &head,
         &rows,
     );
+    noise.print();
     print_memory(stacks);
     Ok(())
 }
