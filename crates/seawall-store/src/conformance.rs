@@ -40,7 +40,7 @@ mod sweeping;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use concurrency::two_connections_lose_no_update;
+use concurrency::{dropped_calls_answer_nobody_else, two_connections_lose_no_update};
 use report::{Report, check};
 
 use crate::{
@@ -78,6 +78,7 @@ pub async fn behaviours(open: impl AsyncFn() -> Arc<dyn SessionStore>) {
     locating::run(&mut report, &*store, &*other).await;
     sweeping::run(&mut report, &*store, &*other).await;
     check!(report, two_connections_lose_no_update(&store, &other));
+    check!(report, dropped_calls_answer_nobody_else(&*store));
     report.finish();
 }
 

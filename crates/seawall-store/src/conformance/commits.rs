@@ -14,6 +14,7 @@ pub(super) async fn run(report: &mut Report, store: &dyn SessionStore) {
     check!(report, deleting(store));
     check!(report, a_mixed_batch(store));
     check!(report, a_large_batch(store));
+    check!(report, a_version_is_followed_once(store));
     check!(report, deletions_follow_renames(store));
     check!(report, keys_are_compared_in_full(store));
     check!(report, applications_and_nodes_share_a_batch(store));
@@ -173,7 +174,28 @@ async fn a_mixed_batch(store: &dyn SessionStore) {
     assert_eq!(store.read(&[]).await.expect("an empty batch is fine"), []);
 }
 
-/// Batches of one application and node, and of several, may be written in different ways.
+/// Of several commits of one batch that go by the same version, one takes effect.
+async fn a_version_is_followed_once(store: &dyn SessionStore) {
+    let update = || update("once", 5, record(9));
+    let rename = || rename("once", "once-renamed", 5, record(9));
+    // Others beside them, because a batch may be written in other ways than a pair.
+    let other = || touch("elsewhere", START);
+    let batches = [
+        [update(), update(), other()],
+        [update(), rename(), other()],
+        [rename(), update(), other()],
+    ];
+    for batch in batches {
+        commit(store, create("once", record(5))).await;
+        let outcomes = store.commit(&batch).await.expect("the store answers");
+        let done = outcomes.iter().filter(|outcome| **outcome == Done);
+        assert_eq!(done.count(), 1, "{batch:?} gave {outcomes:?}");
+        let left = ["once", "once-renamed"].map(delete);
+        let left = store.commit(&left).await.expect("the store answers");
+        assert!(left.contains(&Done), "{batch:?}");
+    }
+}
+
 /// As many as a back end may spread over connections: each outcome stands where its commit does.
 async fn a_large_batch(store: &dyn SessionStore) {
     let ids: Vec<_> = (0..300).map(|index| format!("large{index:03}")).collect();
@@ -203,6 +225,7 @@ async fn a_large_batch(store: &dyn SessionStore) {
     assert_eq!(deleted.count(), 200);
 }
 
+/// Batches of one application and node, and of several, may be written in different ways.
 async fn applications_and_nodes_share_a_batch(store: &dyn SessionStore) {
     let place = |context: &str, host: &str| SessionKey {
         context: context.into(),

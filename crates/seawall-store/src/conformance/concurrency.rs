@@ -1,4 +1,7 @@
-//! Two connections that write the same sessions at once.
+//! Two connections that write the same sessions at once, and calls that nobody waits for any more.
+
+use futures_util::future::{Either, select};
+use tokio::task::yield_now;
 
 use super::*;
 
@@ -70,5 +73,49 @@ async fn increment_all(store: &dyn SessionStore) {
             .filter(|(i, _)| !done(*i))
             .map(|(_, id)| *id)
             .collect();
+    }
+}
+
+/// A client that goes away ends its calls wherever they are. Later ones get their own answers all the
+/// same, not those that were still on their way.
+pub(super) async fn dropped_calls_answer_nobody_else(store: &dyn SessionStore) {
+    let user = |id: &str, version| SessionRecord {
+        principal: Some(id.into()),
+        ..record(version)
+    };
+    for id in ["d0", "d1"] {
+        commit(store, create(id, user(id, 5))).await;
+    }
+    for turns in 0..6 {
+        let reads = [Read {
+            key: key("d0"),
+            known: None,
+        }];
+        drop_after(turns, store.read(&reads)).await;
+        assert_eq!(found(store, "d1").await, user("d1", 5), "a read");
+        drop_after(turns, store.list_by_principal("d0", START)).await;
+        let listed = store.list_by_principal("d1", START).await;
+        let listed = listed.expect("the store answers");
+        let keys: Vec<_> = listed.into_iter().map(|summary| summary.key).collect();
+        assert_eq!(keys, [key("d1")], "a list");
+        let touches = [touch("d0", START), touch("missing", START)];
+        drop_after(turns, store.commit(&touches)).await;
+        let stale = commit(store, update("d1", 4, user("d1", 9))).await;
+        assert_eq!(stale, CommitOutcome::Conflict, "a commit");
+    }
+    for id in ["d0", "d1"] {
+        commit(store, delete(id)).await;
+    }
+}
+
+/// Lets a call get so far and no farther.
+async fn drop_after(turns: usize, call: impl Future + Unpin) {
+    let turns = Box::pin(async move {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    });
+    if let Either::Right(((), call)) = select(call, turns).await {
+        drop(call);
     }
 }

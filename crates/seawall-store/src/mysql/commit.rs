@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     error::Failure,
     row::{self, Columns, KeyRow, TouchRow, WrittenRow},
-    sql,
+    sql, transaction,
 };
 use crate::{
     codec::Codec,
@@ -23,8 +23,24 @@ use crate::{
 /// 16 MiB or more by default.
 const STATEMENT_LIMIT: usize = 4 << 20;
 
+/// Carries out a batch, as a transaction, or as one statement if that is enough.
+pub(super) async fn carry_out(
+    conn: &mut Conn,
+    codec: &Codec,
+    commits: &[Commit],
+) -> Result<Vec<CommitOutcome>, Failure> {
+    if let [alone] = commits
+        && commit_one(conn, codec, alone).await?
+    {
+        return Ok(vec![CommitOutcome::Done]);
+    }
+    transaction::begin(conn).await?;
+    let result = commit(conn, codec, commits).await;
+    transaction::finish(conn, result).await
+}
+
 /// Carries out a batch in the transaction that is open on `conn`.
-pub(super) async fn commit(
+async fn commit(
     conn: &mut Conn,
     codec: &Codec,
     commits: &[Commit],
@@ -53,11 +69,7 @@ pub(super) async fn commit(
 
 /// Carries out a commit that is alone in its batch, without a transaction around it, if that can be
 /// done in one statement; says whether it is done. If not, nothing was written.
-pub(super) async fn commit_one(
-    conn: &mut Conn,
-    codec: &Codec,
-    commit: &Commit,
-) -> Result<bool, Failure> {
+async fn commit_one(conn: &mut Conn, codec: &Codec, commit: &Commit) -> Result<bool, Failure> {
     let Commit::Update {
         key,
         expected,
@@ -129,6 +141,8 @@ struct Plan<'a> {
     deletes: Vec<KeyRow<'a>>,
     /// The session that is deleted last: of several deletions of it, one did it.
     deleted: Option<&'a SessionKey>,
+    /// The session that is written last: of several commits that go by its version, one takes effect.
+    written: Option<&'a SessionKey>,
     renames: Vec<(usize, Rename<'a>)>,
     /// Sessions to delete that are not where they were, with their origins.
     moved: Vec<(usize, &'a SessionKey, &'a str)>,
@@ -146,6 +160,7 @@ impl<'a> Plan<'a> {
             touches: Vec::new(),
             deletes: Vec::new(),
             deleted: None,
+            written: None,
             renames: Vec::new(),
             moved: Vec::new(),
             touched: None,
@@ -182,7 +197,7 @@ impl<'a> Plan<'a> {
                 new_id,
                 expected,
                 record,
-            } => match compare(*expected, stored) {
+            } => match self.compare(key, *expected, stored) {
                 Ok(stored) => {
                     let map = self.codec.encode(&key.with_id(new_id.clone()), record);
                     let row = WrittenRow::new(key, record, stored.access, map);
@@ -191,6 +206,7 @@ impl<'a> Plan<'a> {
                         new_id,
                         origin,
                         row,
+                        expected: *expected,
                     };
                     self.renames.push((index, rename));
                     CommitOutcome::Done
@@ -208,7 +224,7 @@ impl<'a> Plan<'a> {
                 key,
                 expected,
                 record,
-            } => match compare(*expected, stored) {
+            } => match self.compare(key, *expected, stored) {
                 Ok(stored) => {
                     let map = self.codec.encode(key, record);
                     let row = WrittenRow::new(key, record, stored.access, map);
@@ -218,6 +234,21 @@ impl<'a> Plan<'a> {
                 Err(outcome) => outcome,
             },
         }
+    }
+
+    /// What is stored, if it has the expected version, and nothing in the batch writes it before.
+    fn compare(
+        &mut self,
+        key: &'a SessionKey,
+        expected: Version,
+        stored: Option<StoredTimes>,
+    ) -> Result<StoredTimes, CommitOutcome> {
+        let stored = stored.ok_or(CommitOutcome::Missing)?;
+        if stored.version != Some(expected.as_i64()) || self.written == Some(key) {
+            return Err(CommitOutcome::Conflict);
+        }
+        self.written = Some(key);
+        Ok(stored)
     }
 
     fn touch(&mut self, key: &'a SessionKey, stored: StoredTimes, access: i64) {
@@ -235,15 +266,6 @@ impl<'a> Plan<'a> {
             self.touches.push(TouchRow::new(key, stored, access));
             self.touched = Some((key, StoredTimes { access, ..stored }));
         }
-    }
-}
-
-/// What is stored, if it has the expected version.
-fn compare(expected: Version, stored: Option<StoredTimes>) -> Result<StoredTimes, CommitOutcome> {
-    match stored {
-        None => Err(CommitOutcome::Missing),
-        Some(stored) if stored.version != Some(expected.as_i64()) => Err(CommitOutcome::Conflict),
-        Some(stored) => Ok(stored),
     }
 }
 
@@ -302,10 +324,13 @@ struct Rename<'a> {
     new_id: &'a str,
     origin: Option<&'a str>,
     row: WrittenRow<'a>,
+    expected: Version,
 }
 
 async fn carry_out_rename(conn: &mut Conn, rename: &Rename<'_>) -> Result<CommitOutcome, Failure> {
-    let parameters = rename.row.rename_parameters(rename.new_id, rename.origin);
+    let parameters = rename
+        .row
+        .rename_parameters(rename.new_id, rename.origin, rename.expected);
     let outcome = taken_is_exists(conn.exec_drop(sql::rename(), parameters).await)?;
     // The same batch may have deleted it.
     let is_gone = outcome == CommitOutcome::Done && conn.affected_rows() == 0;

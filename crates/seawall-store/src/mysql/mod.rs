@@ -14,6 +14,7 @@ mod schema;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use crate::{
     },
     url::ServerUrl,
 };
-use connection::MysqlConnector;
+use connection::{Lent, MysqlConnector};
 use error::Failure;
 use row::{Columns, KeyRow, ReadRow};
 
@@ -93,26 +94,43 @@ impl MysqlStore {
         })
     }
 
+    /// Does `work`, which is one transaction, on a connection that nobody else has meanwhile.
+    async fn run<R: Send, F>(
+        &self,
+        link: &Link<MysqlConnector>,
+        work: impl Fn(Lent) -> F + Sync,
+    ) -> Result<R, StoreError>
+    where
+        F: Future<Output = Result<R, Failure>> + Send,
+    {
+        let work = &work;
+        loop {
+            let done = link.run(move |connection| async move {
+                let lend_and_work = || async {
+                    let Some(conn) = connection.lend().await else {
+                        return Ok(None);
+                    };
+                    work(conn).await.map(Some)
+                };
+                repeat_undone(&self.counters, lend_and_work).await
+            });
+            // A connection that ended while this waited for it is made again.
+            if let Some(result) = done.await? {
+                return Ok(result);
+            }
+        }
+    }
+
     async fn commit_on(
         &self,
         link: &Link<MysqlConnector>,
         commits: &[Commit],
     ) -> Result<Vec<CommitOutcome>, StoreError> {
-        link.run(move |conn| async move {
-            let commit = || async {
-                let conn = &mut *conn.lock().await;
-                if let [alone] = commits
-                    && commit::commit_one(conn, &self.codec, alone).await?
-                {
-                    return Ok(vec![CommitOutcome::Done]);
-                }
-                conn.query_drop(BEGIN).await?;
-                let result = commit::commit(conn, &self.codec, commits).await;
-                finish(conn, result).await
-            };
-            repeat_undone(&self.counters, commit).await
-        })
-        .await
+        let work = |mut conn: Lent| async move {
+            let result = commit::carry_out(&mut conn, &self.codec, commits).await;
+            conn.give_back(result)
+        };
+        self.run(link, work).await
     }
 }
 
@@ -125,9 +143,9 @@ impl SessionStore for MysqlStore {
         &'a self,
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
-        Box::pin(self.reads.run(move |conn| async move {
-            let read = || async { read(&mut *conn.lock().await, &self.codec, reads).await };
-            repeat_undone(&self.counters, read).await
+        Box::pin(self.run(&self.reads, move |mut conn| async move {
+            let result = read(&mut conn, &self.codec, reads).await;
+            conn.give_back(result)
         }))
     }
 
@@ -149,14 +167,9 @@ impl SessionStore for MysqlStore {
         now: Timestamp,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
-        Box::pin(self.maintenance.run(move |conn| async move {
-            let claim = || async {
-                let conn = &mut *conn.lock().await;
-                conn.query_drop(BEGIN).await?;
-                let result = claim_expired(conn, &self.codec, now.as_millis(), limit).await;
-                finish(conn, result).await
-            };
-            repeat_undone(&self.counters, claim).await
+        Box::pin(self.run(&self.maintenance, move |mut conn| async move {
+            let result = claim_expired(&mut conn, &self.codec, now.as_millis(), limit).await;
+            conn.give_back(result)
         }))
     }
 
@@ -165,8 +178,9 @@ impl SessionStore for MysqlStore {
         lookups: &'a [Lookup],
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
-        Box::pin(self.reads.run(move |conn| async move {
-            locate(&mut *conn.lock().await, lookups, now.as_millis()).await
+        Box::pin(self.run(&self.reads, move |mut conn| async move {
+            let result = locate(&mut conn, lookups, now.as_millis()).await;
+            conn.give_back(result)
         }))
     }
 
@@ -175,12 +189,9 @@ impl SessionStore for MysqlStore {
         principal: &'a str,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<SessionSummary>, StoreError>> {
-        Box::pin(self.maintenance.run(move |conn| async move {
-            let conn = &mut *conn.lock().await;
-            let rows: Vec<Row> = conn.exec(sql::LIST, (principal, now.as_millis())).await?;
-            rows.into_iter()
-                .map(|row| Columns::of(row).summary())
-                .collect()
+        Box::pin(self.run(&self.maintenance, move |mut conn| async move {
+            let result = list(&mut conn, principal, now.as_millis()).await;
+            conn.give_back(result)
         }))
     }
 
@@ -189,31 +200,14 @@ impl SessionStore for MysqlStore {
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(self.maintenance.run(move |conn| async move {
-            let count: Option<u64> = conn.lock().await.query_first(sql::COUNT).await?;
-            Ok(count.unwrap_or(0))
+        Box::pin(self.run(&self.maintenance, move |mut conn| async move {
+            let count: Result<Option<u64>, _> = conn.query_first(sql::COUNT).await;
+            Ok(conn.give_back(count)?.unwrap_or(0))
         }))
     }
 
     fn unreadable(&self) -> UnreadableCounts {
         self.codec.unreadable()
-    }
-}
-
-const BEGIN: &str = "START TRANSACTION";
-
-/// Ends a transaction: commits what went through, and rolls back what did not.
-async fn finish<T>(conn: &mut Conn, result: Result<T, Failure>) -> Result<T, Failure> {
-    match result {
-        Ok(value) => {
-            conn.query_drop("COMMIT").await?;
-            Ok(value)
-        }
-        Err(failure) => {
-            // A connection that cannot roll back is lost, and the transaction with it.
-            let _ = conn.query_drop("ROLLBACK").await;
-            Err(failure)
-        }
     }
 }
 
@@ -269,7 +263,25 @@ async fn locate(
     Ok(located)
 }
 
+async fn list(conn: &mut Conn, principal: &str, now: i64) -> Result<Vec<SessionSummary>, Failure> {
+    let rows: Vec<Row> = conn.exec(sql::LIST, (principal, now)).await?;
+    rows.into_iter()
+        .map(|row| Columns::of(row).summary())
+        .collect()
+}
+
 async fn claim_expired(
+    conn: &mut Conn,
+    codec: &Codec,
+    now: i64,
+    limit: usize,
+) -> Result<Vec<Expired>, Failure> {
+    transaction::begin(conn).await?;
+    let result = take_expired(conn, codec, now, limit).await;
+    transaction::finish(conn, result).await
+}
+
+async fn take_expired(
     conn: &mut Conn,
     codec: &Codec,
     now: i64,

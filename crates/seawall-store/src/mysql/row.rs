@@ -144,10 +144,16 @@ impl<'a> WrittenRow<'a> {
     }
 
     /// The values of [`sql::rename`](super::sql::rename).
-    pub(super) fn rename_parameters(&self, new_id: &str, origin: Option<&str>) -> Vec<Value> {
+    pub(super) fn rename_parameters(
+        &self,
+        new_id: &str,
+        origin: Option<&str>,
+        expected: Version,
+    ) -> Vec<Value> {
         let mut values = vec![new_id.into(), origin.into()];
         values.extend(self.written());
         values.extend(self.key.values());
+        values.push(expected.as_i64().into());
         values
     }
 

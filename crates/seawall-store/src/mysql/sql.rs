@@ -103,12 +103,12 @@ pub(super) fn update_one() -> String {
     )
 }
 
-/// Takes the new id, the origin, what a write sets, and the key.
+/// Takes the new id, the origin, what a write sets, the key, and the expected version.
 pub(super) fn rename() -> String {
     let set = WRITTEN.map(|column| format!("{column} = ?")).join(", ");
     format!(
         "UPDATE JettySessions SET sessionId = ?, origin = ?, {set} \
-         WHERE sessionId = ? AND contextPath = ? AND virtualHost = ?"
+         WHERE sessionId = ? AND contextPath = ? AND virtualHost = ? AND lastSavedTime = ?"
     )
 }
 

@@ -77,7 +77,7 @@ async fn every_statement_goes_by_an_index() {
     let (key, new) = (["'s7'", "'_'", "'h'"], ["'new'", "NULL"]);
     let (update_one, rename) = (sql::update_one(), sql::rename());
     let updated = [&written[..], &key, &["1", "9"]].concat();
-    let renamed = [&new[..], &written, &key].concat();
+    let renamed = [&new[..], &written, &key, &["1"]].concat();
     let writes: [Planned<'_>; 2] = [
         (&update_one, &updated, "PRIMARY"),
         (&rename, &renamed, "PRIMARY"),
