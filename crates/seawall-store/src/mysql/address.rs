@@ -13,14 +13,14 @@ use crate::{
 
 const PORT: u16 = 3306;
 
-/// How a connection behaves: it cuts no value short, waits for no lock longer than a node for the
-/// answer, and sees what is committed. MariaDB also ends the transaction of a node that hangs, so
-/// that its locks hold up nobody else for long.
+/// How a connection behaves: it cuts no value short, waits for a lock no longer than a second, the
+/// least that the server knows, and sees what is committed. MariaDB also ends the transaction of a
+/// node that hangs, so that its locks hold up nobody else for long.
 fn setup(limits: &ServerLimits) -> String {
     let seconds = limits.answer.as_secs().saturating_sub(1).max(1);
     format!(
         "SET NAMES utf8mb4 COLLATE utf8mb4_bin, SESSION sql_mode = 'STRICT_ALL_TABLES', \
-         SESSION innodb_lock_wait_timeout = {seconds} \
+         SESSION innodb_lock_wait_timeout = 1 \
          /*M!100300 , SESSION idle_transaction_timeout = {seconds} */"
     )
 }

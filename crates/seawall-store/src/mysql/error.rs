@@ -26,8 +26,10 @@ impl From<Error> for Failure {
 // Error numbers: https://mariadb.com/kb/en/mariadb-error-code-reference/ and
 // https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
 const DUPLICATE: u16 = 1062;
-/// A lock that took too long, a deadlock, a row that changed under a snapshot.
-const UNDONE: [u16; 3] = [1205, 1213, 1020];
+/// A lock that took too long.
+const LOCKED: u16 = 1205;
+/// A deadlock, a row that changed under a snapshot.
+const UNDONE: [u16; 2] = [1213, 1020];
 /// Too many connections; shutting down; killed; broken packets; read-only; switching primaries; a
 /// Galera node that is not in its cluster; closed for idleness. 1146 is a table that somebody dropped:
 /// the next connection makes it again.
@@ -42,7 +44,7 @@ impl link::Failure for Failure {
 
     fn breaks_the_connection(&self) -> bool {
         match self {
-            Self::Statement(error) => is_unavailable(error),
+            Self::Statement(error) => is_unavailable(error) && !is_locked(error),
             Self::Schema(_) | Self::Unexpected(_) => true,
         }
     }
@@ -52,7 +54,7 @@ impl link::Failure for Failure {
         match self {
             Self::Statement(error) if is_unavailable(&error) => StoreError::Unavailable {
                 store,
-                reason: error.to_string().into(),
+                reason: describe(&error).into(),
                 cause: cause(&error),
             },
             Self::Statement(error) => StoreError::Rejected {
@@ -80,6 +82,11 @@ impl Failure {
     }
 }
 
+/// Whether somebody else's transaction held what the statement needed.
+fn is_locked(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if error.code == LOCKED)
+}
+
 /// Whether the database may take the same statement later.
 fn is_unavailable(error: &Error) -> bool {
     match error {
@@ -90,7 +97,9 @@ fn is_unavailable(error: &Error) -> bool {
                 | DriverError::PacketOutOfOrder
                 | DriverError::UnexpectedPacket { .. }
         ),
-        Error::Server(error) => UNAVAILABLE.contains(&error.code) || UNDONE.contains(&error.code),
+        Error::Server(server) => {
+            UNAVAILABLE.contains(&server.code) || UNDONE.contains(&server.code) || is_locked(error)
+        }
         Error::Other(_) | Error::Url(_) => false,
     }
 }
@@ -107,6 +116,7 @@ fn cause(error: &Error) -> Cause {
         1021 | 1114 => Cause::StoreFull,
         1290 | 1792 | 1836 => Cause::ReadOnly,
         1054 | 1146 => Cause::OtherTables,
+        LOCKED => Cause::Locked,
         _ => Cause::Other,
     }
 }
@@ -121,6 +131,9 @@ fn describe(error: &Error) -> String {
             "; check the user and the password in the store's URL, and ssl-mode if the server wants TLS"
         }
         1049 => "; create the database, or correct its name in the store's URL",
+        LOCKED => {
+            "; information_schema.innodb_trx tells whose transaction is open and may hold a session"
+        }
         1153 => "; raise max_allowed_packet: a session is larger than it",
         _ => "",
     };

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod damaged;
+mod held;
 mod mariadb;
 mod mutants;
 mod outage;

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use seawall_store::{
-    Batcher, BatcherSettings, Cause, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl,
+    Batcher, BatcherSettings, Commit, CommitOutcome, SessionStore, StoreOptions, StoreUrl,
     Timestamp, Version,
 };
 use seawall_testing::TestPostgres;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::{create, key, open};
@@ -57,52 +57,6 @@ async fn what_is_cancelled_because_it_waited_for_a_lock_may_be_tried_again() {
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(store.commit(&batch).await.unwrap(), [CommitOutcome::Done]);
     assert_eq!(store.connections().opened, 1, "its connection was given up");
-}
-
-#[tokio::test]
-async fn a_row_that_somebody_holds_holds_up_no_other_session() {
-    let server = TestPostgres::start();
-    let (store, holder) = (open(&server.url()).await, connect(&server).await);
-    let touch = |id: &str| Commit::Touch {
-        key: key(id),
-        last_access: Timestamp::from_millis(1_800_000_000_000),
-    };
-    store.commit(&[create("held")]).await.unwrap();
-    let lock = "BEGIN; SELECT FROM jettysessions FOR UPDATE";
-    holder.batch_execute(lock).await.unwrap();
-    let patience = Duration::from_secs(3);
-    let settings = BatcherSettings {
-        patience,
-        ..BatcherSettings::default()
-    };
-    let batcher = Batcher::spawn(store, &settings);
-    let ids: Vec<_> = (0..40).map(|index| format!("s{index}")).collect();
-    let began = Instant::now();
-    // Of the same kind, so that they are rows of one statement.
-    let others = async {
-        for outcome in join_all(ids.iter().map(|id| batcher.commit(touch(id)))).await {
-            assert_eq!(outcome.unwrap(), CommitOutcome::Missing);
-        }
-        assert!(began.elapsed() < patience);
-    };
-    let later = async {
-        sleep(patience / 2).await;
-        let asked = Instant::now();
-        batcher.commit(touch("later")).await.unwrap();
-        assert!(asked.elapsed() < patience / 2);
-    };
-    let (held_up, (), ()) = tokio::join!(batcher.commit(touch("held")), others, later);
-    let error = held_up.unwrap_err();
-    assert!(error.is_transient(), "{error}");
-    assert_eq!(error.cause(), Cause::Locked, "{error}");
-    let waited = began.elapsed();
-    assert!(patience <= waited && waited < patience * 2, "{waited:?}");
-    // Alone in its batch it is waited for, too, and no outage either.
-    let release = holder.batch_execute("SELECT pg_sleep(1.5); COMMIT");
-    let (done, released) = tokio::join!(batcher.commit(touch("held")), release);
-    released.unwrap();
-    assert_eq!(done.unwrap(), CommitOutcome::Done);
-    assert_eq!(batcher.statistics().outages, 0);
 }
 
 #[tokio::test]
