@@ -9,7 +9,7 @@
 //! false ones cost a lookup, and what a lost one was about is found a little later.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -79,19 +79,26 @@ impl Drop for Watched {
     }
 }
 
-/// All sessions that are watched on this node, by their first keys, which they keep.
+/// All sessions that are watched on this node.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
-    entries: Mutex<HashMap<SessionKey, Entry>>,
+    sessions: Mutex<Sessions>,
     /// Something is due.
     wake: Notify,
+}
+
+/// Sessions by their first keys, which they keep.
+#[derive(Debug, Default)]
+struct Sessions {
+    entries: HashMap<SessionKey, Entry>,
+    /// Those of them that are to be looked for.
+    due: HashSet<SessionKey>,
 }
 
 #[derive(Debug)]
 struct Entry {
     /// Where the session was last.
     key: SessionKey,
-    is_due: bool,
     watched: Weak<Watched>,
 }
 
@@ -106,17 +113,15 @@ impl Drop for Task {
 }
 
 impl Watches {
-    fn entries(&self) -> MutexGuard<'_, HashMap<SessionKey, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches a session. A first look tells whether it is there still.
     fn watch(self: &Arc<Self>, first: SessionKey, key: SessionKey) -> Arc<Watched> {
-        let mut entries = self.entries();
-        if let Some(watched) = entries
-            .get(&first)
-            .and_then(|entry| entry.watched.upgrade())
-        {
+        let mut sessions = self.sessions();
+        let known = sessions.entries.get(&first);
+        if let Some(watched) = known.and_then(|entry| entry.watched.upgrade()) {
             return watched;
         }
         let watched = Arc::new(Watched {
@@ -126,60 +131,52 @@ impl Watches {
         });
         let entry = Entry {
             key,
-            is_due: true,
             watched: Arc::downgrade(&watched),
         };
-        entries.insert(first, entry);
+        sessions.due.insert(first.clone());
+        sessions.entries.insert(first, entry);
         self.wake.notify_one();
         watched
     }
 
     /// Nobody waits any more; unless somebody new does.
     fn forget(&self, first: &SessionKey) {
-        let mut entries = self.entries();
-        if entries
-            .get(first)
-            .is_some_and(|entry| entry.watched.strong_count() == 0)
-        {
-            entries.remove(first);
+        let mut sessions = self.sessions();
+        let is_deserted = |entry: &Entry| entry.watched.strong_count() == 0;
+        if sessions.entries.get(first).is_some_and(is_deserted) {
+            sessions.entries.remove(first);
+            sessions.due.remove(first);
         }
     }
 
     /// These sessions are to be looked for, of those that are watched.
-    pub(crate) fn suspect(&self, sessions: &[SessionKey]) {
-        let mut entries = self.entries();
-        if entries.is_empty() {
-            return;
-        }
-        for session in sessions {
-            if let Some(entry) = entries.get_mut(session) {
-                entry.is_due = true;
-                self.wake.notify_one();
-            }
+    pub(crate) fn suspect(&self, suspects: &[SessionKey]) {
+        let Sessions { entries, due } = &mut *self.sessions();
+        let watched = suspects.iter().filter(|first| entries.contains_key(first));
+        due.extend(watched.cloned());
+        if !due.is_empty() {
+            self.wake.notify_one();
         }
     }
 
     fn suspect_all(&self) {
-        for entry in self.entries().values_mut() {
-            entry.is_due = true;
-        }
+        let Sessions { entries, due } = &mut *self.sessions();
+        due.extend(entries.keys().cloned());
     }
 
     fn is_empty(&self) -> bool {
-        self.entries().is_empty()
+        self.sessions().entries.is_empty()
     }
 
     /// Takes up to [`BATCH_LIMIT`] sessions that are due.
     fn take_due(&self) -> Vec<Lookup> {
-        let mut entries = self.entries();
-        let due = entries.iter_mut().filter(|(_, entry)| entry.is_due);
-        due.take(BATCH_LIMIT)
-            .map(|(first, entry)| {
-                entry.is_due = false;
-                Lookup {
-                    key: entry.key.clone(),
-                    origin: first.id.clone(),
-                }
+        let Sessions { entries, due } = &mut *self.sessions();
+        due.extract_if(|_| true)
+            .take(BATCH_LIMIT)
+            .filter_map(|first| {
+                let key = entries.get(&first)?.key.clone();
+                let origin = first.id;
+                Some(Lookup { key, origin })
             })
             .collect()
     }
@@ -187,19 +184,22 @@ impl Watches {
     /// Takes note of where sessions are, and tells those who wait for one that is nowhere.
     fn located(&self, lookups: &[Lookup], located: Vec<Option<SessionKey>>) {
         let mut ended = Vec::new();
-        let mut entries = self.entries();
+        let mut sessions = self.sessions();
         for (lookup, key) in lookups.iter().zip(located) {
             let first = first_key(lookup);
-            match (key, entries.get_mut(&first)) {
-                (Some(key), Some(entry)) => entry.key = key,
-                (None, Some(entry)) => {
-                    ended.extend(entry.watched.upgrade());
-                    entries.remove(&first);
+            match key {
+                Some(key) => {
+                    if let Some(entry) = sessions.entries.get_mut(&first) {
+                        entry.key = key;
+                    }
                 }
-                (_, None) => {}
+                None => {
+                    let entry = sessions.entries.remove(&first);
+                    ended.extend(entry.and_then(|entry| entry.watched.upgrade()));
+                }
             }
         }
-        drop(entries);
+        drop(sessions);
         for watched in ended {
             // Nobody else tells them.
             let _ = watched.ended.set(());
