@@ -14,7 +14,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONNECTION};
 use seawall_net::resident_memory;
-use seawall_store::{Batcher, Clock, Read, SessionKey};
+use seawall_store::{Batcher, Clock, Read, SessionKey, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -125,6 +125,11 @@ impl Health {
         self.begun.load(SeqCst).saturating_sub(finished)
     }
 
+    /// Whether the store did what it was asked last.
+    pub(crate) fn store_is_up(&self) -> bool {
+        self.store_is_up.load(Relaxed)
+    }
+
     pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
         self.begun.fetch_add(1, Relaxed);
         InFlight(self.clone())
@@ -201,7 +206,7 @@ impl Health {
 
     /// 200 when the node can serve sessions, 503 otherwise; the body says which part is sick.
     pub(crate) fn respond(&self, sessions: usize) -> Response<Body> {
-        let store_is_up = self.store_is_up.load(Relaxed);
+        let store_is_up = self.store_is_up();
         let draining = self.is_draining();
         let report = Report {
             node: &self.node,
@@ -230,7 +235,8 @@ impl Health {
     }
 }
 
-/// Asks the store how it is, for as long as the node lives. The batcher logs when that changes.
+/// Asks the store how it is, for as long as the node lives. The batcher logs when it goes away or
+/// comes back; that it is there and refuses everything, as with a wrong password, is logged here.
 pub(crate) async fn watch_store(health: Arc<Health>, batcher: Batcher) {
     let nobody = SessionKey {
         id: "probe".into(),
@@ -241,10 +247,22 @@ pub(crate) async fn watch_store(health: Arc<Health>, batcher: Batcher) {
         key: nobody,
         known: None,
     };
+    let mut refuses = false;
     loop {
         let answer = tokio::time::timeout(PROBE_LIMIT, batcher.read(probe.clone())).await;
         let is_up = matches!(answer, Ok(Ok(_)));
         health.store_is_up.store(is_up, Relaxed);
+        match answer {
+            Ok(Err(error @ StoreError::Rejected { .. })) if !refuses => {
+                tracing::error!(%error, "store refuses to work; sessions are not served");
+                refuses = true;
+            }
+            Ok(Ok(_)) if refuses => {
+                tracing::info!("store works again");
+                refuses = false;
+            }
+            _ => {}
+        }
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -14,7 +14,10 @@ use seawall_store::{
     statistics::{HistogramSnapshot, LaneStatistics},
 };
 
-use crate::respond::{self, Body};
+use crate::{
+    health::Health,
+    respond::{self, Body},
+};
 
 pub(crate) const METRICS_PATH: &str = "/.seawall/metrics";
 
@@ -38,20 +41,24 @@ pub(crate) struct Snapshot<'a> {
 struct NodeStatistics {
     in_flight: u64,
     expired: u64,
+    store_is_up: bool,
 }
 
 impl Sources {
     pub(crate) fn snapshot<'a>(
         &self,
-        in_flight: u64,
+        health: &Health,
         sessions: Vec<(&'a str, SessionStatistics)>,
     ) -> Snapshot<'a> {
+        let store = self.batcher.statistics();
         Snapshot {
             node: NodeStatistics {
-                in_flight,
+                in_flight: health.in_flight(),
                 expired: self.sweeper.expired(),
+                // The one knows at once that it is away, the other also that it refuses to work.
+                store_is_up: store.is_up && health.store_is_up(),
             },
-            store: self.batcher.statistics(),
+            store,
             sessions,
         }
     }
@@ -60,7 +67,7 @@ impl Sources {
 /// Name, kind, help, and the value in what is counted.
 type Metric<S> = (&'static str, &'static str, &'static str, fn(&S) -> u64);
 
-const NODE: [Metric<NodeStatistics>; 2] = [
+const NODE: [Metric<NodeStatistics>; 3] = [
     (
         "seawall_requests_in_flight",
         "gauge",
@@ -72,6 +79,12 @@ const NODE: [Metric<NodeStatistics>; 2] = [
         "counter",
         "Expired sessions that this node has deleted.",
         |s| s.expired,
+    ),
+    (
+        "seawall_store_up",
+        "gauge",
+        "Whether the store does its work.",
+        |s| u64::from(s.store_is_up),
     ),
 ];
 
@@ -145,13 +158,7 @@ const SESSIONS: [Metric<SessionStatistics>; 11] = [
     ),
 ];
 
-const STORE: [Metric<StoreStatistics>; 10] = [
-    (
-        "seawall_store_up",
-        "gauge",
-        "Whether the store answers.",
-        |s| u64::from(s.is_up),
-    ),
+const STORE: [Metric<StoreStatistics>; 9] = [
     (
         "seawall_store_outages_total",
         "counter",

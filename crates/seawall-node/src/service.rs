@@ -78,9 +78,7 @@ impl Server {
         // Not for those who come through a balancer.
         let is_direct = !request.headers().contains_key(FORWARDED_FOR);
         if request.uri().path() == METRICS_PATH && is_direct {
-            let snapshot = self
-                .sources
-                .snapshot(self.health.in_flight(), catalog.statistics());
+            let snapshot = self.sources.snapshot(&self.health, catalog.statistics());
             return metrics::respond(&snapshot);
         }
         let token = self.config.admin_token.as_ref();

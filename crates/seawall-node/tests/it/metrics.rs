@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use seawall_store::StoreUrl;
+use seawall_testing::TestPostgres;
+
 use crate::support::{TestNode, body, header, status};
 
 const PATH: &str = "/.seawall/metrics";
@@ -110,6 +113,23 @@ fn the_figures_move_as_they_should() {
         after[all],
         after["seawall_store_answer_seconds_count{lane=\"commits\"}"]
     );
+}
+
+/// It is no outage, and no session is served all the same.
+#[test]
+fn a_store_that_refuses_to_work_is_not_up() {
+    let server = TestPostgres::start();
+    let url = server.url().replace("/postgres", "/missing");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let store = runtime.block_on(url.parse::<StoreUrl>().unwrap().open());
+    let node = TestNode::start_with(&[], |config| config.store = store.unwrap());
+    node.until("/.seawall/health", |health| health.contains("\"down\""));
+    assert_eq!(metrics(&node)["seawall_store_up"], 0.0);
+    server.query("CREATE DATABASE missing");
+    node.until("/.seawall/health", |health| health.contains("\"up\""));
+    assert_eq!(metrics(&node)["seawall_store_up"], 1.0);
 }
 
 #[test]
