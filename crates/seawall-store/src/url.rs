@@ -112,9 +112,14 @@ impl FromStr for StoreUrl {
         let Some((scheme, rest)) = text.split_once(':') else {
             return error("", "it has no scheme");
         };
-        let server = |kind: fn(ServerUrl) -> Self| match rest.starts_with("//") {
-            true => Ok(kind(ServerUrl::new(text))),
-            false => error(scheme, "// must follow the scheme"),
+        let server = |kind: fn(ServerUrl) -> Self| match rest.strip_prefix("//") {
+            // What follows may hold a password, so that only the scheme is shown.
+            None => error(scheme, "// must follow the scheme"),
+            Some(rest) if has_bare_at(rest) => error(
+                scheme,
+                "an @ in the name of a user or in a password is written as %40",
+            ),
+            Some(_) => Ok(kind(ServerUrl::new(text))),
         };
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
@@ -123,11 +128,34 @@ impl FromStr for StoreUrl {
             "postgres" | "postgresql" => server(Self::Postgres),
             "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
             | "rediss-cluster" => server(Self::Redis),
-            "sqlite" if rest.is_empty() => error(text, "it names no file"),
-            "sqlite" => Ok(Self::Sqlite(rest.into())),
+            "sqlite" => match wrong_path(rest) {
+                Some(reason) => error(text, reason),
+                None => Ok(Self::Sqlite(rest.into())),
+            },
             // What follows may hold a password.
             _ => error(scheme, "the scheme is unknown"),
         }
+    }
+}
+
+/// Whether there is one `@` more than the one before the hosts.
+fn has_bare_at(rest: &str) -> bool {
+    let place = rest.split(['/', '?']).next().unwrap_or_default();
+    place.matches('@').count() > 1
+}
+
+/// What would make another file than the one that was meant.
+fn wrong_path(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        Some("it names no file")
+    } else if path.starts_with("//") && !path.starts_with("///") {
+        Some("the path follows the colon, without //")
+    } else if path.starts_with("~/") {
+        Some("~ has no meaning here, so write the whole path")
+    } else if path.contains('?') {
+        Some("a file has no options")
+    } else {
+        None
     }
 }
 
@@ -284,6 +312,24 @@ mod tests {
         assert_eq!(url.to_string(), "postgres://sea@db:5432/sessions");
         let url: StoreUrl = "redis-sentinel://:hush@a:1,b:2/0?master=m".parse().unwrap();
         assert_eq!(url.to_string(), "redis-sentinel://@a:1,b:2/0");
+    }
+
+    #[test]
+    fn what_would_mean_something_else_than_was_meant_is_refused() {
+        for (text, part) in [
+            ("sqlite:", "no file"),
+            ("sqlite://s.db", "without //"),
+            ("sqlite:~/s.db", "whole path"),
+            ("sqlite:s.db?mode=ro", "no options"),
+            ("postgres://u:p@ss@h/d", "%40"),
+            ("redis:h", "//"),
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let absolute = "sqlite:///var/lib/s.db".parse();
+        assert_eq!(absolute, Ok(StoreUrl::Sqlite("///var/lib/s.db".into())));
+        assert!("postgres://u@h/d?options=a@b".parse::<StoreUrl>().is_ok());
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn connect(store: &Arc<str>, path: &Path) -> Result<Connection, Store
         return Err(rejected(store, &reason, Cause::Other));
     }
     let version = retry_busy(|| migrate(&mut connection));
-    let version = version.map_err(|error| store_error(store, &error))?;
+    let version = version.map_err(|error| migration_error(store, &error))?;
     if version > MIGRATIONS.len() {
         let reason = format!(
             "the schema has version {version} and this program knows {}; run the newer program",
@@ -104,6 +104,18 @@ pub(super) fn connect(store: &Arc<str>, path: &Path) -> Result<Connection, Store
         return Err(rejected(store, &reason, Cause::OtherTables));
     }
     Ok(connection)
+}
+
+/// A statement that is wrong by itself meets tables that are not Seawall's.
+fn migration_error(store: &Arc<str>, error: &rusqlite::Error) -> StoreError {
+    let rusqlite::Error::SqlInputError { msg, .. } = error else {
+        return store_error(store, error);
+    };
+    let reason = format!(
+        "{msg}: something else has made tables of Seawall's names in this file; name another file, \
+         or move this one away"
+    );
+    rejected(store, &reason, Cause::OtherTables)
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
 
 use super::SqliteStore;
 use crate::{
-    Attributes, Codec, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
+    Attributes, Cause, Codec, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
     SessionStore, StoreError, Timestamp, Version,
 };
 
@@ -182,4 +182,19 @@ fn a_place_that_cannot_be_used_is_named() {
         "{text}"
     );
     assert!(text.contains("/proc"), "{text}");
+}
+
+#[test]
+fn tables_of_somebody_else_are_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .execute_batch("CREATE TABLE JettySessions (a)")
+        .unwrap();
+    let error = SqliteStore::open(&path, Codec::default()).unwrap_err();
+    assert_eq!(error.cause(), Cause::OtherTables, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("name another file"), "{text}");
+    assert!(!text.contains("CREATE TABLE"), "{text}");
 }
