@@ -8,6 +8,16 @@
 //! Back ends: [`memory`], [`sqlite`], [`postgres`], [`mysql`] and [`mod@redis`], each behind a feature of that name. To write
 //! another, implement [`SessionStore`] and run the suite in `conformance` (a feature too) against it.
 
+#![cfg_attr(
+    not(all(
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis",
+        feature = "sqlite"
+    )),
+    allow(dead_code, reason = "back ends share what not each of them needs")
+)]
+
 #[cfg(feature = "server")]
 mod address;
 pub mod batcher;
