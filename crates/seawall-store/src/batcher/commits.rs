@@ -1,8 +1,10 @@
 //! The lane that commits.
 
 mod apart;
+mod refused;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -11,20 +13,24 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use self::apart::Apart;
+use self::{apart::Apart, refused::Refused};
 use super::{
     PendingCommit, Way,
     linger::Linger,
     out_of_patience,
     outage::{self, Waiters},
-    settle,
+    settle::{self, Rows},
     short_timer::ShortTimer,
 };
 use crate::{
     cause::Cause,
     clock::Timestamp,
+    key::SessionKey,
     store::{Commit, CommitOutcome, StoreError},
 };
+
+/// For how long what a batch left over is sent before another batch has its turn.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// A commit that waits for its batch.
 pub(super) struct Waiting {
@@ -77,6 +83,10 @@ pub(super) struct Lane {
     sent: Vec<Sent>,
     /// What is sent by itself, because somebody holds its row or that of another one in its batch.
     apart: Apart,
+    /// What is sent in parts, because the store refused it as a whole.
+    refused: Refused,
+    /// Outcomes of a last try, while the rows are read that tell what they mean.
+    unsettled: Vec<(Sent, CommitOutcome)>,
     linger: Linger,
     /// Without one, which a full descriptor table can cause, batches leave at once.
     timer: Option<ShortTimer>,
@@ -96,6 +106,8 @@ impl Lane {
             waiting,
             sent,
             apart: Apart::default(),
+            refused: Refused::default(),
+            unsettled: Vec::new(),
             linger: Linger::default(),
             timer,
         }
@@ -115,15 +127,20 @@ impl Lane {
                 if !self.sent.is_empty() {
                     self.send_batch().await;
                 }
+                self.send_refused().await;
                 self.send_apart().await;
             }
             self.publish_held();
         }
     }
 
+    fn held(&self) -> usize {
+        let again = self.apart.len() + self.refused.len() + self.unsettled.len();
+        self.waiting.len() + self.sent.len() + again
+    }
+
     fn publish_held(&self) {
-        let held = self.waiting.len() + self.sent.len() + self.apart.len();
-        self.way.metrics().held.store(held, Relaxed);
+        self.way.metrics().held.store(self.held(), Relaxed);
     }
 
     async fn wait_for_company(&mut self) {
@@ -163,6 +180,11 @@ impl Lane {
 
     async fn send_batch(&mut self) {
         let count = self.sent.len().min(self.way.settings.batch_limit);
+        self.send_first(count).await;
+    }
+
+    /// Sends the first `count` as one batch.
+    async fn send_first(&mut self, count: usize) {
         self.sent[..count].sort_by(|a, b| a.commit.key().cmp(b.commit.key()));
         let commits: Vec<Commit> = self.sent[..count]
             .iter()
@@ -177,7 +199,7 @@ impl Lane {
             }
             Err(error) if error.cause() == Cause::Locked => self.set_apart(count, error),
             Err(error) if error.is_transient() => self.outlast(count, error).await,
-            Err(error) => self.reject(count, &error).await,
+            Err(error) => self.reject(count, &error),
         }
     }
 
@@ -195,34 +217,43 @@ impl Lane {
     }
 
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
+        let mut rows = BTreeSet::new();
         for (sent, outcome) in self.sent.drain(..count).zip(outcomes) {
-            let result = if sent.uncertain {
-                settle::settle(&self.way, &sent.commit, outcome).await
-            } else {
-                Ok(outcome)
+            if !sent.uncertain {
+                sent.finish(&self.way, Ok(outcome));
+                continue;
+            }
+            rows.extend(settle::row(&sent.commit, outcome));
+            self.unsettled.push((sent, outcome));
+        }
+        if !self.unsettled.is_empty() {
+            self.settle(rows).await;
+        }
+    }
+
+    /// Those whose rows take long to read are looked after like all others.
+    async fn settle(&mut self, rows: BTreeSet<SessionKey>) {
+        let rows = if rows.is_empty() {
+            Ok(Rows::new())
+        } else {
+            let (reading, error) = (settle::read(self.way.clone(), rows), self.no_answer());
+            outage::look_until_done(self, &error, reading).await
+        };
+        for (sent, outcome) in self.unsettled.drain(..) {
+            let result = match &rows {
+                Ok(rows) => settle::settle(&self.way, &sent.commit, outcome, rows),
+                Err(error) => Err(error.clone()),
             };
             sent.finish(&self.way, result);
         }
     }
 
-    /// The store refuses the batch. One commit that it cannot take must not drag the others along:
-    /// each is sent again by itself. Parts of the batch may have taken effect before.
-    async fn reject(&mut self, count: usize, error: &StoreError) {
-        let batch: Vec<Sent> = self.sent.drain(..count).collect();
-        let alone = batch.len() == 1;
-        for sent in batch {
-            let result = if alone {
-                Err(error.clone())
-            } else {
-                self.send_alone(&sent).await
-            };
-            sent.finish(&self.way, result);
+    /// What those are told whose patience is at its end while the store answers others.
+    fn no_answer(&self) -> StoreError {
+        StoreError::Timeout {
+            store: self.way.store.description().into(),
+            waited: self.way.settings.patience,
         }
-    }
-
-    async fn send_alone(&self, sent: &Sent) -> Result<CommitOutcome, StoreError> {
-        let outcomes = self.commit(std::slice::from_ref(&sent.commit)).await?;
-        settle::settle(&self.way, &sent.commit, outcomes[0]).await
     }
 }
 
@@ -244,9 +275,7 @@ impl Waiters for Lane {
     }
 
     fn look_after(&mut self, error: &StoreError) {
-        while self.waiting.len() + self.sent.len() + self.apart.len()
-            < self.way.settings.queue_limit
-        {
+        while self.held() < self.way.settings.queue_limit {
             let Ok(waiting) = self.queue.try_recv() else {
                 break;
             };
@@ -257,6 +286,8 @@ impl Waiters for Lane {
             waiting,
             sent,
             apart,
+            refused,
+            unsettled,
             ..
         } = self;
         let tell = |pending: &dyn PendingCommit, since: Instant| {
@@ -265,8 +296,12 @@ impl Waiters for Lane {
             pending.complete(Err(error));
         };
         let is_over = |sent: &Sent| sent.since.elapsed() >= sent.patience;
-        let apart = apart.extract(is_over).into_iter();
-        for sent in sent.extract_if(.., |sent| is_over(sent)).chain(apart) {
+        let mut over = apart.extract(is_over);
+        over.extend(refused.extract(is_over));
+        over.extend(sent.extract_if(.., |sent| is_over(sent)));
+        let unsettled = unsettled.extract_if(.., |(sent, _)| is_over(sent));
+        over.extend(unsettled.map(|(sent, _)| sent));
+        for sent in over {
             tell(&*sent.pending, sent.since);
         }
         for waiting in waiting.extract_if(.., |w| w.since.elapsed() >= w.patience) {
@@ -283,6 +318,6 @@ impl Waiters for Lane {
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.sent.is_empty() && self.apart.is_empty()
+        self.held() == 0
     }
 }

@@ -86,6 +86,21 @@ async fn look_until_probed<L: Waiters>(
     }
 }
 
+/// Waits for what the store was asked; looks after those who wait meanwhile.
+pub(super) async fn look_until_done<T>(
+    lane: &mut impl Waiters,
+    error: &StoreError,
+    asked: impl Future<Output = T>,
+) -> T {
+    let mut asked = pin!(asked);
+    loop {
+        tokio::select! {
+            answer = asked.as_mut() => return answer,
+            () = sleep(LOOK_INTERVAL) => lane.look_after(error),
+        }
+    }
+}
+
 /// A session that does not exist, to ask for.
 pub(super) fn nobody() -> SessionKey {
     SessionKey {

@@ -2,6 +2,7 @@
 
 mod locks;
 mod outages;
+mod refusals;
 
 use std::sync::{
     Arc, Mutex,
@@ -10,6 +11,7 @@ use std::sync::{
 
 use tokio::{sync::Semaphore, time::Instant};
 
+use self::refusals::hang_if;
 use super::{outage::LONGEST_PAUSE, *};
 use crate::{
     clock::Timestamp,
@@ -32,10 +34,17 @@ struct Faulty {
     is_away: AtomicBool,
     /// The sessions whose rows somebody holds.
     held: Mutex<Vec<&'static str>>,
+    /// The sessions of which the store takes no commit.
+    refused: Mutex<Vec<&'static str>>,
+    refusals: AtomicUsize,
+    /// Whether commits, or reads, are not answered.
+    hangs: AtomicBool,
+    hangs_reading: AtomicBool,
     /// How long a batch takes.
     pace: Mutex<Duration>,
     /// How many reads go wrong from now on.
     lost_reads: AtomicUsize,
+    read_batches: Mutex<Vec<usize>>,
     /// Calls that are under way, and the most that were at a time.
     calls: AtomicUsize,
     most_calls: AtomicUsize,
@@ -64,8 +73,13 @@ impl Faulty {
             keeps_writers: AtomicBool::new(true),
             is_away: AtomicBool::new(false),
             held: Mutex::default(),
+            refused: Mutex::default(),
+            refusals: AtomicUsize::new(0),
+            hangs: AtomicBool::new(false),
+            hangs_reading: AtomicBool::new(false),
             pace: Mutex::default(),
             lost_reads: AtomicUsize::new(0),
+            read_batches: Mutex::default(),
             calls: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
         })
@@ -123,7 +137,9 @@ impl SessionStore for Faulty {
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
         Box::pin(async move {
+            hang_if(&self.hangs_reading).await?;
             self.reach().await?;
+            self.read_batches.lock().unwrap().push(reads.len());
             let lose = |left: usize| left.checked_sub(1);
             match (self.lost_reads).fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose) {
                 Ok(_) => Err(cable_cut()),
@@ -137,8 +153,10 @@ impl SessionStore for Faulty {
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
         Box::pin(async move {
+            hang_if(&self.hangs).await?;
             self.reach().await?;
             self.wait_for_locks(commits).await?;
+            self.take_or_refuse(commits).await?;
             self.tries.fetch_add(1, Ordering::SeqCst);
             let fault = self.faults.lock().unwrap().pop();
             let lost = cable_cut();

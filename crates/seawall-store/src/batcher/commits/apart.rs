@@ -5,16 +5,12 @@
 //! by itself, between the batches of what comes meanwhile, until it is done or its request's patience
 //! is at its end.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, slice};
 
 use tokio::time::Instant;
 
-use super::{super::outage::Waiters, Lane, Sent};
+use super::{super::outage::Waiters, Lane, ROUND, Sent};
 use crate::{cause::Cause, store::StoreError};
-
-/// For how long commits are sent by themselves before another batch has its turn. If one alone takes
-/// longer, all that are left are better off together.
-const ROUND: Duration = Duration::from_millis(100);
 
 /// What is sent by itself.
 #[derive(Default)]
@@ -77,13 +73,18 @@ impl Lane {
             && let Some(sent) = self.apart.queue.pop_front()
         {
             let started = Instant::now();
-            match self.send_alone(&sent).await {
+            match self.commit(slice::from_ref(&sent.commit)).await {
+                Ok(outcomes) => {
+                    self.sent.insert(0, sent);
+                    self.complete(1, outcomes).await;
+                }
                 Err(error) if error.is_transient() => {
                     self.apart.queue.push_back(sent);
                     return Err(error);
                 }
-                result => sent.finish(&self.way, result),
+                Err(error) => sent.finish(&self.way, Err(error)),
             }
+            // All that are left are better off together.
             if started.elapsed() > ROUND {
                 self.sent.extend(self.apart.queue.drain(..));
             }
