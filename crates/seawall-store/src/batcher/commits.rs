@@ -269,7 +269,7 @@ impl Waiters for Lane {
             last_access: Timestamp::default(),
         };
         let commits = [touch];
-        way.within_patience(way.store.commit(&commits))
+        way.within_patience(1, way.store.commit(&commits))
             .await
             .map(drop)
     }

@@ -334,10 +334,10 @@ impl Way {
     async fn answer<T>(
         &self,
         size: usize,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+        asked: impl Future<Output = Result<Vec<T>, StoreError>>,
+    ) -> Result<Vec<T>, StoreError> {
         let started = Instant::now();
-        let answer = self.within_patience(asked).await;
+        let answer = self.within_patience(size, asked).await;
         let metrics = self.metrics();
         match &answer {
             // One lock that somebody holds is no outage.
@@ -354,17 +354,31 @@ impl Way {
         answer
     }
 
-    /// Waits for an answer of the store, at most as long as a request does.
+    /// Waits for an answer of the store, at most as long as a request does. All answers come through
+    /// here, so it is here that each operation is seen to have its outcome: a back end may be anybody's.
     async fn within_patience<T>(
         &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+        size: usize,
+        asked: impl Future<Output = Result<Vec<T>, StoreError>>,
+    ) -> Result<Vec<T>, StoreError> {
         let patience = self.settings.patience;
-        timeout(patience, asked).await.unwrap_or_else(|_| {
+        let outcomes = timeout(patience, asked).await.unwrap_or_else(|_| {
             Err(StoreError::Timeout {
                 store: self.store.description().into(),
                 waited: patience,
             })
+        })?;
+        if outcomes.len() == size {
+            return Ok(outcomes);
+        }
+        let answered = outcomes.len();
+        let reason = format!(
+            "it gave {answered} outcomes where {size} were asked for: its back end is at fault"
+        );
+        Err(StoreError::Rejected {
+            store: self.store.description().into(),
+            reason: reason.into(),
+            cause: Cause::Other,
         })
     }
 }

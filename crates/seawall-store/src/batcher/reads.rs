@@ -113,7 +113,9 @@ impl Waiters for Lane {
             known: None,
         };
         let reads = [read];
-        way.within_patience(way.store.read(&reads)).await.map(drop)
+        way.within_patience(1, way.store.read(&reads))
+            .await
+            .map(drop)
     }
 
     fn look_after(&mut self, error: &StoreError) {

@@ -76,6 +76,6 @@ pub(super) async fn read(way: Way, keys: BTreeSet<SessionKey>) -> Result<Rows, S
             first => first,
         }
     };
-    let outcomes = way.within_patience(asked).await?;
+    let outcomes = way.within_patience(reads.len(), asked).await?;
     Ok(keys.into_iter().zip(outcomes).collect())
 }

@@ -45,6 +45,8 @@ struct Faulty {
     /// How many reads go wrong from now on.
     lost_reads: AtomicUsize,
     read_batches: Mutex<Vec<usize>>,
+    /// How many outcomes there are, whatever is asked.
+    outcomes: Mutex<Option<usize>>,
     /// Calls that are under way, and the most that were at a time.
     calls: AtomicUsize,
     most_calls: AtomicUsize,
@@ -80,6 +82,7 @@ impl Faulty {
             pace: Mutex::default(),
             lost_reads: AtomicUsize::new(0),
             read_batches: Mutex::default(),
+            outcomes: Mutex::default(),
             calls: AtomicUsize::new(0),
             most_calls: AtomicUsize::new(0),
         })
@@ -143,7 +146,7 @@ impl SessionStore for Faulty {
             let lose = |left: usize| left.checked_sub(1);
             match (self.lost_reads).fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose) {
                 Ok(_) => Err(cable_cut()),
-                Err(_) => self.inner.read(reads).await,
+                Err(_) => Ok(self.count_wrong(self.inner.read(reads).await?)),
             }
         })
     }
@@ -176,7 +179,7 @@ impl SessionStore for Faulty {
             }
             self.gate.acquire().await.unwrap().forget();
             self.batches.lock().unwrap().push(commits.len());
-            self.inner.commit(commits).await
+            Ok(self.count_wrong(self.inner.commit(commits).await?))
         })
     }
 

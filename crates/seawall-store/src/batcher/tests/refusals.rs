@@ -27,6 +27,15 @@ impl Faulty {
         })
     }
 
+    /// The outcomes, or as many as the test says.
+    pub(super) fn count_wrong<T: Clone>(&self, mut outcomes: Vec<T>) -> Vec<T> {
+        if let Some(count) = *self.outcomes.lock().unwrap() {
+            let last = outcomes.last().unwrap().clone();
+            outcomes.resize(count, last);
+        }
+        outcomes
+    }
+
     fn refuse(&self, ids: &[&'static str]) {
         *self.refused.lock().unwrap() = ids.to_vec();
     }
@@ -199,5 +208,37 @@ async fn rows_that_take_long_to_read_hold_nobody_beyond_its_patience() {
     for (outcome, waited) in all {
         assert!(outcome.unwrap_err().is_transient());
         assert!(waited < PATIENCE + ANSWER_LIMIT, "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_end_with_another_number_of_outcomes_is_told_of() {
+    for count in [0, 99] {
+        let said = &format!("faulty: it gave {count} outcomes where 1 were asked for");
+        let store = Faulty::new(9_999, &[]);
+        let batcher = spawn(&store, Duration::ZERO);
+        *store.outcomes.lock().unwrap() = Some(count);
+        let (key, known) = (key("a"), None);
+        let unread = batcher.read(Read { key, known }).await.unwrap_err();
+        assert!(unread.to_string().starts_with(said), "{unread}");
+        for (outcome, _) in commit_all(&batcher, create).await {
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+        *store.outcomes.lock().unwrap() = None;
+        assert!(batcher.commit(create("a")).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_are_done_once_though_too_few_outcomes_came_of_their_batch() {
+    let store = Faulty::new(9_999, &[]);
+    let batcher = spawn(&store, Duration::ZERO);
+    for (outcome, _) in commit_all(&batcher, create).await {
+        outcome.unwrap();
+    }
+    *store.outcomes.lock().unwrap() = Some(1);
+    for (outcome, _) in commit_all(&batcher, |id| update(id, 1, 2)).await {
+        assert_eq!(outcome.unwrap(), CommitOutcome::Done);
     }
 }
