@@ -51,7 +51,10 @@ pub struct RedisStore {
     layout: Layout,
     scripts: Scripts,
     replicas: u32,
+    /// For what is neither a commit nor a notice.
     link: Link<RedisConnector>,
+    /// Waiting for replicas blocks the connection, so what only reads has another one.
+    commits: Link<RedisConnector>,
     listener: Arc<Listener<RedisListener>>,
     counters: Arc<LinkCounters>,
 }
@@ -74,12 +77,16 @@ impl RedisStore {
         let (layout, connector) = (Layout::new(&address.prefix), Arc::new(connector));
         let listening = RedisListener::new(connector.clone(), layout.notices());
         let counters = Arc::new(LinkCounters::default());
-        let link = Link::new(connector, description.clone(), limits, counters.clone());
+        let link = || {
+            let (connector, counters) = (connector.clone(), counters.clone());
+            Link::new(connector, description.clone(), limits, counters)
+        };
         Ok(Self {
             layout,
             scripts: Scripts::new(),
             replicas: address.replicas,
-            link,
+            link: link(),
+            commits: link(),
             listener: Listener::new(Arc::new(listening), description.clone()),
             codec,
             counters,
@@ -107,7 +114,7 @@ impl SessionStore for RedisStore {
         &'a self,
         commits: &'a [Commit],
     ) -> BoxFuture<'a, Result<Vec<CommitOutcome>, StoreError>> {
-        Box::pin(self.link.run(move |connection| async move {
+        Box::pin(self.commits.run(move |connection| async move {
             let requests = self.at(&connection);
             let outcomes = requests.commit(commits).await?;
             requests.await_replicas(self.replicas).await?;

@@ -1,6 +1,8 @@
 //! What is Redis's own: its users, its indexes, and servers that may lose sessions.
 
-use seawall_store::{Commit, CommitOutcome, StoreError, Timestamp};
+use std::time::{Duration, Instant};
+
+use seawall_store::{Commit, CommitOutcome, Read, ReadOutcome, StoreError, Timestamp};
 use seawall_testing::TestRedis;
 
 use crate::support::{create, key, open};
@@ -76,4 +78,35 @@ async fn stores_with_other_prefixes_share_a_server() {
         other.commit(&[create("a")]).await.unwrap(),
         [CommitOutcome::Done]
     );
+}
+
+#[tokio::test]
+async fn a_read_does_not_wait_for_the_replicas_of_a_commit() {
+    let server = TestRedis::start();
+    let store = open(&format!("{}?replicas=1", server.url())).await;
+    let committing = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(&[create("a")]).await }
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server
+        .command(&["info", "clients"])
+        .contains("blocked_clients:1")
+    {
+        assert!(Instant::now() < deadline, "the commit waits for no replica");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let reads = ["a", "b"].map(|id| Read {
+        key: key(id),
+        known: None,
+    });
+    let outcomes = store.read(&reads).await.unwrap();
+    assert!(
+        !committing.is_finished(),
+        "the read waited for the replicas"
+    );
+    assert!(matches!(outcomes[0], ReadOutcome::Found(_)));
+    assert_eq!(outcomes[1], ReadOutcome::Missing);
+    let error = committing.await.unwrap().unwrap_err();
+    assert!(error.is_transient(), "{error}");
 }
