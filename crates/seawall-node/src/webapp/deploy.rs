@@ -9,13 +9,12 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::Bytes;
 use minijinja::{Environment, Value, context};
 use seawall_store::Batcher;
 
 use super::{
     catalog::{Application, Catalog, ROOT},
-    file::{File, KEPT_BYTES},
+    file::{File, Kept},
     page::{Page, STEP_LIMIT},
     sites::Sites,
 };
@@ -108,10 +107,10 @@ impl Deployer {
             let files = folders.entry(application.clone()).or_default();
             files.push((name.clone(), path.clone(), *length, *modified));
         }
-        let mut catalog = Catalog::default();
+        let (mut catalog, mut kept) = (Catalog::default(), Kept::default());
         for (name, files) in folders {
             if let Some(sessions) = self.manager(&name) {
-                let application = self.application(&name, sessions, &files);
+                let application = self.application(&name, sessions, &files, &mut kept);
                 catalog.applications.insert(name, application);
             }
         }
@@ -163,6 +162,7 @@ impl Deployer {
         name: &str,
         sessions: Arc<Sites>,
         listed: &[(String, PathBuf, u64, SystemTime)],
+        kept: &mut Kept,
     ) -> Application {
         let (mut files, mut templates) = (HashMap::new(), Vec::new());
         for (file, path, length, modified) in listed {
@@ -174,8 +174,7 @@ impl Deployer {
                     }
                 }
             } else {
-                let kept = *length <= KEPT_BYTES;
-                let content = kept.then(|| fs::read(path).ok().map(Bytes::from)).flatten();
+                let content = kept.read(path, *length);
                 let length = content
                     .as_ref()
                     .map_or(*length, |content| content.len() as u64);

@@ -1,9 +1,10 @@
 //! Static files.
 
 use std::{
+    fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io,
-    path::PathBuf,
+    io::{self, Read},
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -18,8 +19,46 @@ use crate::{
     respond,
 };
 
-/// Files up to this size are kept in memory.
-pub(super) const KEPT_BYTES: u64 = 256 * 1024;
+/// Files up to this size are kept in memory, while there is room for them.
+const KEPT_BYTES: u64 = 256 * 1024;
+
+/// The most bytes of files that a node keeps in memory, of all applications together. While they are
+/// deployed again there are twice as many.
+const ALL_KEPT_BYTES: u64 = 64 << 20;
+
+/// The room in memory for the files of one catalog.
+#[derive(Debug)]
+pub(super) struct Kept {
+    left: u64,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            left: ALL_KEPT_BYTES,
+        }
+    }
+}
+
+impl Kept {
+    /// The content of a file that is to be kept; `None` for one that is read for each request.
+    pub(super) fn read(&mut self, path: &Path, length: u64) -> Option<Bytes> {
+        let limit = self.left.min(KEPT_BYTES);
+        if length > limit {
+            return None;
+        }
+        let mut content = Vec::new();
+        // It may have grown since it was listed.
+        let file = fs::File::open(path).ok()?;
+        file.take(limit + 1).read_to_end(&mut content).ok()?;
+        let length = content.len() as u64;
+        if length > limit {
+            return None;
+        }
+        self.left -= length;
+        Some(content.into())
+    }
+}
 
 /// A file as it was found.
 #[derive(Debug)]
@@ -27,7 +66,7 @@ pub(crate) struct File {
     path: PathBuf,
     content_type: String,
     tag: HeaderValue,
-    /// The content, unless the file is large.
+    /// The content, if it is kept.
     content: Option<Bytes>,
 }
 
@@ -103,5 +142,33 @@ impl File {
         let length = file.metadata().await?.len();
         let body = Body::File(FileBody::new(file, length));
         Ok(respond::with_body(status, content_type, body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_kept_while_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut kept = Kept { left: 250 };
+        let mut is_kept = |length: usize| {
+            fs::write(&path, vec![b'a'; length]).unwrap();
+            let content = kept.read(&path, length as u64);
+            content.is_some_and(|content| content.len() == length)
+        };
+        let lengths = [100, 100, 51, 50, 1, 0];
+        assert_eq!(
+            lengths.map(&mut is_kept),
+            [true, true, false, true, false, true]
+        );
+        let large = usize::try_from(KEPT_BYTES).unwrap() + 1;
+        kept = Kept::default();
+        fs::write(&path, vec![b'a'; large]).unwrap();
+        assert_eq!(kept.read(&path, large as u64), None);
+        assert_eq!(kept.read(&path, 1), None, "it has grown");
+        assert_eq!(kept.left, ALL_KEPT_BYTES);
     }
 }
