@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use seawall_net::{
@@ -20,11 +19,8 @@ use crate::{
     leave,
     metrics::Sources,
     service::{self, Server},
-    webapp::{Catalog, Deployer},
+    webapp::{Catalog, Deployer, Redeployment},
 };
-
-/// How often the webapps folder is looked at.
-const DEPLOY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +161,7 @@ impl Node {
 struct Background {
     batcher: Batcher,
     _sweeper: Arc<Sweeper>,
+    _redeployment: Option<Redeployment>,
 }
 
 /// Completes when what runs in the background has failed; the first worker looks after it.
@@ -208,17 +205,14 @@ fn start(
     debug_assert!(set.is_ok(), "only the first worker starts the node");
     tokio::spawn(leave::leave(end.clone(), health.clone(), config.linger));
     tokio::spawn(health::watch_store(health, batcher.clone()));
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(DEPLOY_INTERVAL).await;
-            if let Some(catalog) = deployer.redeploy() {
-                server.replace(catalog);
-            }
-        }
-    });
+    let redeployment = Redeployment::start(deployer, move |catalog| server.replace(catalog));
+    if let Err(error) = &redeployment {
+        tracing::error!(%error, "no thread for the webapps folder: changes there are not seen");
+    }
     Background {
         batcher,
         _sweeper: sweeper,
+        _redeployment: redeployment.ok(),
     }
 }
 

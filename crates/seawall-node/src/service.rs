@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    mem,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
@@ -56,7 +57,11 @@ impl Server {
 
     /// Serves another set of applications from now on.
     pub(crate) fn replace(&self, catalog: Catalog) {
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        let mut served = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        let old = mem::replace(&mut *served, Arc::new(catalog));
+        // Many pages take their time to go; nobody waits for that.
+        drop(served);
+        drop(old);
     }
 
     fn catalog(&self) -> Arc<Catalog> {

@@ -11,6 +11,7 @@ use std::{
 
 use minijinja::{Environment, Value, context};
 use seawall_store::Batcher;
+use tokio::runtime::Handle;
 
 use super::{
     catalog::{Application, Catalog, ROOT},
@@ -69,6 +70,11 @@ impl Deployer {
             shared: None,
             deployed: Listing::new(),
         }
+    }
+
+    /// The runtime that the sessions' tasks run on.
+    pub(super) fn runtime(&self) -> Handle {
+        self.batcher.runtime().clone()
     }
 
     /// The catalog as the folder stands now.

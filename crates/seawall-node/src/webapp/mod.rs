@@ -4,9 +4,11 @@ mod catalog;
 mod deploy;
 mod file;
 mod page;
+mod redeploy;
 mod session_object;
 mod sites;
 
 pub(crate) use catalog::{Catalog, Resource};
 pub(crate) use deploy::Deployer;
 pub(crate) use page::PageRequest;
+pub(crate) use redeploy::Redeployment;

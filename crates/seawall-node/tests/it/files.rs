@@ -1,5 +1,7 @@
 //! Static files, and what must not be served.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{TestNode, body, header, status};
 
 #[test]
@@ -118,4 +120,39 @@ fn files_come_change_and_go_while_the_node_runs() {
     node.until("/blog/b.txt", |answer| body(answer) == "hello");
     node.remove("shop/a.txt");
     node.until("/shop/a.txt", |answer| status(answer) == 404);
+}
+
+/// A page that takes more than a second to compile on this machine, and how long it takes.
+fn long_page() -> (String, Duration) {
+    let mut page = "{% if false %}{{ 1 }}{% endif %}".repeat(10_000);
+    loop {
+        let begun = Instant::now();
+        let mut environment = minijinja::Environment::new();
+        environment.add_template("page", &page).unwrap();
+        if begun.elapsed() > Duration::from_secs(1) {
+            return (page, begun.elapsed());
+        }
+        page = page.repeat(2);
+    }
+}
+
+#[test]
+fn no_request_waits_while_applications_are_deployed_again() {
+    let (page, takes) = long_page();
+    let node = TestNode::start_with(&[("shop/a.txt", "a")], |config| config.workers = 1);
+    assert_eq!(body(&node.get("/shop/a.txt")), "a");
+    node.write("shop/page.html.j2", &page);
+    node.write("shop/b.txt", "b");
+    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let answer = node.get("/shop/b.txt");
+        longest = longest.max(asked.elapsed());
+        if status(&answer) == 200 {
+            break;
+        }
+        assert!(begun.elapsed() < takes * 60, "{answer}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(longest < takes / 2, "{longest:?} of {takes:?}");
 }
