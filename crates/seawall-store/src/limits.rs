@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
     /// A connection that has not answered for this long is given up, and what was asked is asked
-    /// again on a new one. Less than a request's patience, so that there is time for that.
+    /// again on a new one. Best less than [`patience`](crate::BatcherSettings::patience), so that there
+    /// is time for that; nothing checks it.
     pub answer: Duration,
     /// Connecting to one host takes no longer than this.
     pub connect: Duration,

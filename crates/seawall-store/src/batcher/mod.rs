@@ -41,7 +41,10 @@ use crate::{
 /// How a [`Batcher`] behaves.
 #[derive(Debug, Clone)]
 pub struct BatcherSettings {
-    /// How long a request waits for a store that is away. 5 s by default.
+    /// How long a request waits for a store that is away. 5 s by default. Set it longer than the
+    /// store's [`answer`](crate::ServerLimits::answer) limit (3 s by default), else nobody waits for
+    /// what is asked again after an answer was lost. Nothing checks it: a batcher does not know the
+    /// limits of its store.
     pub patience: Duration,
     /// The most operations in one batch, 1 at least. 1,000 by default.
     pub batch_limit: usize,

@@ -8,6 +8,8 @@
 //! an equality is an order to merge by as well, and what only checks a row that was found is wrapped in
 //! `IS TRUE`, which no index can serve. `tests.rs` sees to it.
 
+use crate::store::LIST_LIMIT;
+
 /// The stored expiry of row `u` at the access that then counts: idle timeout and slack after it,
 /// the deadline at the latest, and NULL for never.
 macro_rules! expiry {
@@ -260,10 +262,21 @@ pub(super) const REBUCKET: &str = concat!(
     same_key!()
 );
 
-/// As many rows as [`LIST_LIMIT`](crate::store::LIST_LIMIT) says.
-pub(super) const LIST: &str = "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, \
-     lastnode, origin FROM jettysessions WHERE principal = $1::text \
-     AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT 10000";
+/// [`LIST_LIMIT`] as a literal: texts are put together from nothing else.
+macro_rules! list_limit {
+    () => {
+        10000
+    };
+}
+
+const _: () = assert!(list_limit!() == LIST_LIMIT, "LIST gives as many rows");
+
+pub(super) const LIST: &str = concat!(
+    "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, lastnode, origin \
+     FROM jettysessions WHERE principal = $1::text \
+     AND (expirytime <= 0 OR expirytime > $2::int8) ORDER BY accesstime DESC LIMIT ",
+    list_limit!()
+);
 
 macro_rules! locate {
     ($condition:expr) => {

@@ -1,8 +1,19 @@
 //! What is SQLite's own: the file, and several processes that share it.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use super::SqliteStore;
+use tokio::sync::oneshot;
+
+use super::{
+    SqliteStore,
+    worker::{self, ReadRequest},
+};
 use crate::{
     Attributes, Cause, Codec, Commit, CommitOutcome, Read, ReadOutcome, SessionKey, SessionRecord,
     SessionStore, StoreError, Timestamp, Version,
@@ -197,4 +208,43 @@ fn tables_of_somebody_else_are_no_store() {
     let text = error.to_string();
     assert!(text.contains("name another file"), "{text}");
     assert!(!text.contains("CREATE TABLE"), "{text}");
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_looked_up() {
+    let (release, released) = mpsc::channel();
+    let (served, all_served) = mpsc::channel();
+    let serve = move |request: ReadRequest| {
+        served.send(request).unwrap();
+        released.recv().unwrap();
+    };
+    let requests = worker::spawn(&"x".into(), "reader", serve).unwrap();
+    let ask = |request| requests.try_send(request).unwrap();
+    let (count, _waits) = oneshot::channel();
+    ask(ReadRequest::Count { answer: count });
+    let _first = all_served.recv().unwrap();
+    let (now, lookups) = (Timestamp::from_millis(1), Vec::new());
+    let answer = given_up();
+    ask(ReadRequest::Count { answer });
+    let answer = given_up();
+    ask(ReadRequest::Locate {
+        lookups,
+        now,
+        answer,
+    });
+    let (principal, answer) = ("user:42".into(), given_up());
+    ask(ReadRequest::List {
+        principal,
+        now,
+        answer,
+    });
+    let (reads, answer) = (Vec::new(), given_up());
+    ask(ReadRequest::Read { reads, answer });
+    drop(requests);
+    release.send(()).unwrap();
+    assert!(all_served.recv().is_err(), "the thread has ended");
+}
+
+fn given_up<T>() -> worker::Answer<T> {
+    oneshot::channel().0
 }

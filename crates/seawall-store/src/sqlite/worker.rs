@@ -62,18 +62,47 @@ pub(super) enum ReadRequest {
     },
 }
 
-/// Starts a thread that serves requests until the returned sender is dropped.
-pub(super) fn spawn<R: Send + 'static>(
+/// A request to a thread.
+pub(super) trait Request: Send + 'static {
+    /// Whether nobody waits for the answer any more.
+    fn is_given_up(&self) -> bool;
+}
+
+impl Request for WriteRequest {
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Commit { answer, .. } => answer.is_closed(),
+            Self::Claim { answer, .. } => answer.is_closed(),
+        }
+    }
+}
+
+impl Request for ReadRequest {
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Read { answer, .. } => answer.is_closed(),
+            Self::List { answer, .. } => answer.is_closed(),
+            Self::Locate { answer, .. } => answer.is_closed(),
+            Self::Count { answer } => answer.is_closed(),
+        }
+    }
+}
+
+/// Starts a thread that serves requests until the returned sender is dropped. Those that were given up
+/// while they waited are left: others wait behind them.
+pub(super) fn spawn<R: Request>(
     store: &Arc<str>,
     name: &str,
     mut serve: impl FnMut(R) + Send + 'static,
 ) -> Result<mpsc::Sender<R>, StoreError> {
-    let (sender, mut requests) = mpsc::channel(QUEUE_LEN);
+    let (sender, mut requests) = mpsc::channel::<R>(QUEUE_LEN);
     thread::Builder::new()
         .name(name.into())
         .spawn(move || {
             while let Some(request) = requests.blocking_recv() {
-                serve(request);
+                if !request.is_given_up() {
+                    serve(request);
+                }
             }
         })
         .map_err(|error| unavailable(store, &format!("cannot start a thread: {error}")))?;
@@ -160,16 +189,12 @@ impl Writer {
     pub(super) fn serve(&mut self, request: WriteRequest) {
         match request {
             WriteRequest::Commit { commits, answer } => {
-                if !answer.is_closed() {
-                    let outcomes = self.commit(commits);
-                    self.access.reply(answer, outcomes);
-                }
+                let outcomes = self.commit(commits);
+                self.access.reply(answer, outcomes);
             }
             WriteRequest::Claim { now, limit, answer } => {
-                if !answer.is_closed() {
-                    let claimed = self.claim(now, limit);
-                    self.access.reply(answer, claimed);
-                }
+                let claimed = self.claim(now, limit);
+                self.access.reply(answer, claimed);
             }
         }
     }
@@ -212,10 +237,8 @@ impl Reader {
     pub(super) fn serve(&mut self, request: ReadRequest) {
         match request {
             ReadRequest::Read { reads, answer } => {
-                if !answer.is_closed() {
-                    let outcomes = self.read(&reads);
-                    self.access.reply(answer, outcomes);
-                }
+                let outcomes = self.read(&reads);
+                self.access.reply(answer, outcomes);
             }
             ReadRequest::List {
                 principal,
