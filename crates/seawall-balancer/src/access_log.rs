@@ -16,7 +16,8 @@ const NOTHING: &str = "-";
 pub enum AccessLog {
     /// Every request.
     All,
-    /// Those that ended with a status of 500 or more.
+    /// Those that ended with a status of 500 or more. What the parser refuses is not among them: it is
+    /// the client's fault, whatever its status, and comes as often as a client likes.
     Errors,
     /// None.
     Off,
@@ -107,8 +108,7 @@ impl Entry {
 
 /// Writes the line of a request that was refused before its method and path were known.
 pub(crate) fn write_refused(log: AccessLog, refused: &Refused) {
-    let status = refused.status.as_u16();
-    if log == AccessLog::Off || log == AccessLog::Errors && status < 500 {
+    if log != AccessLog::All {
         return;
     }
     tracing::info!(
@@ -116,7 +116,7 @@ pub(crate) fn write_refused(log: AccessLog, refused: &Refused) {
         client = %refused.client.ip(),
         method = NOTHING,
         path = NOTHING,
-        status,
+        status = refused.status.as_u16(),
         server = NOTHING,
         micros = u64::try_from(refused.took.as_micros()).unwrap_or(u64::MAX),
     );

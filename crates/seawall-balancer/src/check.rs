@@ -95,7 +95,7 @@ async fn check(server: &Server, config: &CheckConfig) -> Option<CheckResult> {
     let answer = timeout(config.timeout, ask(&server.config.address, &config.path)).await;
     Some(match answer {
         Ok(Err(error)) if error.downcast_ref().is_some_and(is_own_limit) => return None,
-        Ok(Ok((status, body))) => judge(status, &body, &config.expected),
+        Ok(Ok((status, body))) => judge(status, &body, config),
         Ok(Err(error)) => CheckResult::failed(error.to_string()),
         Err(_) => CheckResult::failed(format!("no answer within {:?}", config.timeout)),
     })
@@ -115,12 +115,12 @@ impl CheckResult {
 
 /// What an answer says. A node of Seawall says which part is sick: when it is the store, all nodes
 /// are mostly as sick as this one, and taking them out would take the site away.
-fn judge(status: StatusCode, body: &[u8], expected: &[u16]) -> CheckResult {
+fn judge(status: StatusCode, body: &[u8], config: &CheckConfig) -> CheckResult {
     let report: Value = serde_json::from_slice(body).unwrap_or_default();
     let draining = report["draining"] == true;
     let store_away = report["store"] == "down";
-    let passed = expected.contains(&status.as_u16()) || draining || store_away;
-    let detail = format!("it answers {status}");
+    let passed = config.expected.contains(&status.as_u16()) || draining || store_away;
+    let detail = format!("it answers {status} to GET {}", config.path);
     CheckResult {
         passed,
         draining,
@@ -160,11 +160,8 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, body: &str) -> (bool, bool) {
-        let result = judge(
-            StatusCode::from_u16(status).unwrap(),
-            body.as_bytes(),
-            &[200],
-        );
+        let status = StatusCode::from_u16(status).unwrap();
+        let result = judge(status, body.as_bytes(), &CheckConfig::default());
         (result.passed, result.draining)
     }
 
