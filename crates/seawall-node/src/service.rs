@@ -72,8 +72,7 @@ impl Server {
     }
 
     async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        if request.headers().get_all(HOST).iter().count() > 1 {
-            let sentence = "The request names more than one host.";
+        if let Some(sentence) = seawall_net::host_refusal(&request) {
             return respond::problem(StatusCode::BAD_REQUEST, sentence);
         }
         let catalog = self.catalog();

@@ -87,8 +87,25 @@ fn the_host_of_an_absolute_target_counts_and_two_hosts_are_refused() {
     let node = TestNode::start(&[("shop/p.html.j2", "{{ request.host }}")]);
     let head = "GET http://one.example:81/shop/p.html HTTP/1.1\r\nHost: two.example";
     assert_eq!(body(&node.send(head, "")), "one.example:81");
-    let head = "GET /shop/p.html HTTP/1.1\r\nHost: one.example\r\nHost: two.example";
-    assert_eq!(status(&node.send(head, "")), 400);
+    for hosts in ["one.example\r\nHost: two.example", "one example"] {
+        let head = format!("GET /shop/p.html HTTP/1.1\r\nHost: {hosts}");
+        assert_eq!(status(&node.send(&head, "")), 400, "{hosts}");
+    }
+}
+
+/// It is at hand for anybody who finds it.
+#[test]
+fn the_session_test_page_stores_no_more_than_its_form_takes() {
+    let node = TestNode::start_with(&[], |config| config.form_limit = 1 << 20);
+    let form = format!("message={}", "x".repeat(5_000));
+    let head = format!(
+        "POST /session-test/ HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}",
+        form.len()
+    );
+    let page = node.send(&head, &form);
+    let stored = body(&page).matches('x').count();
+    assert!((1_000..1_100).contains(&stored), "{stored}");
 }
 
 #[test]
