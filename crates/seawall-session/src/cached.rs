@@ -11,6 +11,9 @@
 //! on the reloaded session. So nothing is answered that is not durable (P1), and nothing is
 //! overwritten unseen (P2).
 
+mod committing;
+mod rotation;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
@@ -18,11 +21,11 @@ use std::{
 };
 
 use seawall_store::{
-    Batcher, Clock, Commit, CommitOutcome, Lookup, PendingCommit, SessionKey, SessionRecord,
-    StoreError, Timestamp, Version,
+    Batcher, Clock, Commit, Lookup, SessionKey, SessionRecord, StoreError, Timestamp, Version,
 };
 use tokio::{sync::oneshot, time::Instant};
 
+pub(crate) use self::rotation::Rotation;
 use crate::{events::Listeners, id::SessionId, settings::OnOutage};
 
 /// What a waiting request is told about the generation that it saw.
@@ -212,20 +215,6 @@ impl Cached {
         }
     }
 
-    /// Stops commits, so that the id can be rotated. `None` when a commit is under way.
-    pub(crate) fn begin_rotation(self: &Arc<Self>) -> Option<Rotation> {
-        let mut state = self.lock();
-        if state.rotating || !state.is_settled() {
-            return None;
-        }
-        let record = state.committed.clone()?;
-        state.rotating = true;
-        Some(Rotation {
-            cached: self.clone(),
-            record,
-        })
-    }
-
     /// Ends the session here. Whoever waits is told, and later requests find nothing. The answer is
     /// the session under its new id, if it had moved.
     pub(crate) fn end(&self, successor: Option<Arc<Self>>) -> Option<Arc<Self>> {
@@ -244,24 +233,6 @@ impl Cached {
     /// What deletes the session, wherever it moves to meanwhile.
     pub(crate) fn deletion(&self) -> Commit {
         Commit::deletion(self.key.clone(), self.lock().tip.origin.clone())
-    }
-}
-
-/// A rotation of the id under way. Dropping it lets commits of the session go on.
-pub(crate) struct Rotation {
-    pub(crate) cached: Arc<Cached>,
-    /// The session as it is to be renamed.
-    pub(crate) record: Arc<SessionRecord>,
-}
-
-impl Drop for Rotation {
-    fn drop(&mut self) {
-        let mut state = self.cached.lock();
-        state.rotating = false;
-        let alive = matches!(state.condition, Condition::Good);
-        if alive && state.tip_generation > state.committed_generation {
-            self.cached.enqueue(&mut state);
-        }
     }
 }
 
@@ -386,24 +357,6 @@ impl State {
         self.told_access = self.told_access.max(access);
     }
 
-    /// The tip as `node` commits it on top of what is committed.
-    fn tip_to_commit(&self, node: &Arc<str>, now: Timestamp) -> SessionRecord {
-        let tip = (*self.tip).clone();
-        let stored = match &self.committed {
-            Some(committed) => SessionRecord {
-                version: committed.version,
-                last_node: committed.last_node.clone(),
-                writers: committed.writers.clone(),
-                ..tip
-            },
-            None => SessionRecord {
-                version: Version::default(),
-                ..tip
-            },
-        };
-        stored.written_by(node, now)
-    }
-
     fn give_up(&mut self, error: &StoreError) {
         self.discard_tip();
         self.tell_all(|| Verdict::Failed(error.clone()));
@@ -421,80 +374,6 @@ impl State {
         for (_, waiter) in self.waiters.drain(..) {
             // A request that was cancelled no longer listens.
             let _ = waiter.send(verdict());
-        }
-    }
-
-    /// Takes note that what was in flight is committed; what was there before, and is now.
-    fn committed(&mut self) -> Option<(Option<Arc<SessionRecord>>, Arc<SessionRecord>)> {
-        let InFlight { generation, record } = self.in_flight.take()?;
-        let before = self.committed.clone();
-        self.told_access = self.told_access.max(record.last_access);
-        self.last_access = self.last_access.max(record.last_access);
-        self.validated_at = Some(Instant::now());
-        self.committed = Some(record.clone());
-        self.committed_generation = generation;
-        if self.tip_generation == generation {
-            self.tip = record.clone();
-        }
-        for (_, waiter) in self
-            .waiters
-            .extract_if(.., |(wanted, _)| *wanted <= generation)
-        {
-            let _ = waiter.send(Verdict::Committed);
-        }
-        Some((before, record))
-    }
-}
-
-impl PendingCommit for Cached {
-    fn take(&self) -> Option<Commit> {
-        let mut state = self.lock();
-        state.queued = false;
-        if state.rotating || !matches!(state.condition, Condition::Good) || state.is_settled() {
-            return None;
-        }
-        let key = self.key.clone();
-        let base = state.committed_version();
-        let record = state.tip_to_commit(&self.shared.node, self.shared.clock.now());
-        let record = Arc::new(record);
-        let generation = state.tip_generation;
-        state.in_flight = Some(InFlight {
-            generation,
-            record: record.clone(),
-        });
-        Some(match base {
-            Some(expected) => Commit::Update {
-                key,
-                expected,
-                record,
-            },
-            None => Commit::Create { key, record },
-        })
-    }
-
-    fn complete(&self, result: Result<CommitOutcome, StoreError>) {
-        let mut state = self.lock();
-        match result {
-            Ok(CommitOutcome::Done) => {
-                let change = state.committed();
-                if state.tip_generation > state.committed_generation {
-                    self.enqueue(&mut state);
-                }
-                drop(state);
-                if let Some((before, after)) = change {
-                    let listeners = &self.shared.listeners;
-                    listeners.tell_commit(&self.key, before.as_deref(), &after);
-                }
-            }
-            Ok(CommitOutcome::Conflict) => {
-                state.discard_tip();
-                state.tell_all(|| Verdict::Retry);
-            }
-            Ok(CommitOutcome::Exists | CommitOutcome::Missing) => {
-                state.discard_tip();
-                state.end(None);
-            }
-            Err(error) => state.give_up(&error),
         }
     }
 }

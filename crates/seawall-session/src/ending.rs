@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord, notices};
 
 use crate::{
-    cached::{Cached, Rotation},
+    cached::Cached,
     draft::{Draft, Intent},
     error::SessionError,
     events::SessionEvent,
@@ -75,20 +75,12 @@ impl SessionManager {
                 continue;
             };
             let (value, record) = self.worked_on(&found, &rotation.record, work);
-            let renaming = self.rename(&found.cached.key, &record, id.clone());
-            match renaming.await? {
-                (CommitOutcome::Done, successor) => {
-                    self.moved(&rotation, successor.clone());
-                    return Ok(Some((value, Fate::Kept, successor)));
-                }
-                // It has ended, or another node has renewed its id: looking again tells.
-                (CommitOutcome::Missing, _) => {
-                    found.cached.end(None);
-                    self.forget(&found.cached);
-                }
-                // Another node wrote in between: look again.
-                _ => {}
+            if let (CommitOutcome::Done, successor) =
+                self.rename(rotation, &record, id.clone()).await?
+            {
+                return Ok(Some((value, Fate::Kept, successor)));
             }
+            // It has ended, or another node wrote in between or renewed its id: looking again tells.
         }
         Err(SessionError::Contended {
             attempts: self.settings().attempt_limit,
@@ -114,48 +106,7 @@ impl SessionManager {
         (value, record)
     }
 
-    /// The store has the session under its new id; so has this node from now on.
-    pub(crate) fn moved(&self, rotation: &Rotation, successor: Arc<Cached>) {
-        let cached = &rotation.cached;
-        // Before anybody can commit under the new id: events come in order.
-        let from = &cached.key;
-        self.tell(&successor.key, &SessionEvent::Rotated { from });
-        let record = successor.lock().tip().clone();
-        let listeners = &self.inner.shared.listeners;
-        listeners.tell_commit(&successor.key, Some(&rotation.record), &record);
-        self.inner.counters.rotated.increment();
-        self.inner.cache.insert(&successor);
-        cached.end(Some(successor));
-        self.forget(cached);
-    }
-
-    fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
+    pub(crate) fn tell(&self, session: &SessionKey, event: &SessionEvent<'_>) {
         self.inner.shared.listeners.tell(session, event);
-    }
-
-    pub(crate) async fn rename(
-        &self,
-        key: &SessionKey,
-        record: &Arc<SessionRecord>,
-        id: SessionId,
-    ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
-        let now = self.inner.shared.clock.now();
-        let mut renamed = (**record).clone().written_by(&self.settings().node, now);
-        if self.settings().renewal_timeout.is_some() {
-            renamed.set_issued_at(now);
-        }
-        renamed.origin.get_or_insert_with(|| key.id.clone());
-        let commit = Commit::Rename {
-            key: key.clone(),
-            new_id: id.stored(),
-            expected: record.version,
-            record: Arc::new(renamed.clone()),
-        };
-        let shared = self.inner.shared.clone();
-        let outcome = shared
-            .batcher
-            .commit_within(commit, shared.patience())
-            .await?;
-        Ok((outcome, Cached::loaded(shared, self.key(&id), id, renamed)))
     }
 }

@@ -33,6 +33,7 @@ mod manager;
 mod outage;
 mod pending;
 mod principals;
+mod renaming;
 mod renewal;
 mod session;
 mod settings;

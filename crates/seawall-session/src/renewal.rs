@@ -65,21 +65,17 @@ impl SessionManager {
         let Some(id) = self.mark(&cached.id, now).await? else {
             return Ok(None);
         };
-        let renaming = self.rename(&cached.key, &rotation.record, id.clone());
-        match renaming.await? {
-            (CommitOutcome::Done, successor) => {
-                self.moved(&rotation, successor);
-                Ok(Some(id))
-            }
+        let record = rotation.record.clone();
+        match self.rename(rotation, &record, id.clone()).await?.0 {
+            CommitOutcome::Done => Ok(Some(id)),
             // Another node did something to the session. If it was the same, the client gets the
             // same id from both.
-            (CommitOutcome::Missing, _) => {
+            CommitOutcome::Missing => {
                 let successor = self
                     .follow(&cached.id)
                     .await?
                     .map(|(successor, _)| successor);
                 cached.end(successor.clone());
-                self.forget(cached);
                 Ok(successor.map(|successor| successor.id.clone()))
             }
             _ => Ok(None),

@@ -17,6 +17,7 @@ mod principals;
 mod promises;
 mod renewal;
 mod retries;
+mod rotations;
 mod shared;
 mod simulation;
 mod support;

@@ -291,7 +291,9 @@ impl Batcher {
         Ok(())
     }
 
-    fn stopped(&self) -> StoreError {
+    /// What those are told whose commits were dropped because the lanes have ended.
+    #[must_use]
+    pub fn stopped(&self) -> StoreError {
         StoreError::Unavailable {
             store: self.store.description().into(),
             reason: "this node is shutting down".into(),
