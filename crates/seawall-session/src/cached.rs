@@ -61,6 +61,19 @@ impl Shared {
             _ => patience,
         }
     }
+
+    /// What is left of that to a request that has waited since then.
+    pub(crate) fn patience_since(&self, since: Instant) -> Duration {
+        self.patience().saturating_sub(since.elapsed())
+    }
+
+    /// What a request is told that has waited since then for what others do with the store.
+    pub(crate) fn out_of_patience(&self, since: Instant) -> StoreError {
+        StoreError::Timeout {
+            store: self.batcher.store().description().into(),
+            waited: since.elapsed(),
+        }
+    }
 }
 
 /// This node's copy of one session.
@@ -237,10 +250,13 @@ impl Cached {
 }
 
 impl State {
-    /// Waits for the commit of everything that the tip holds.
+    /// Waits for the commit of everything that the tip holds, and for the rotation that is under way.
+    /// A copy that nobody can work on has nothing to wait for.
     pub(crate) fn wait_for_tip(&mut self) -> oneshot::Receiver<Verdict> {
         let (sender, receiver) = oneshot::channel();
-        self.waiters.push((self.tip_generation, sender));
+        if matches!(self.condition, Condition::Good) {
+            self.waiters.push((self.tip_generation, sender));
+        }
         receiver
     }
 

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord, notices};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    cached::Cached,
+    cached::{Cached, Verdict},
     draft::{Draft, Intent},
     error::SessionError,
     events::SessionEvent,
@@ -57,7 +61,7 @@ impl SessionManager {
         id: &SessionId,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Option<Worked<R>>, SessionError> {
-        let mut found = found;
+        let (mut found, since) = (found, Instant::now());
         for _ in 0..self.settings().attempt_limit {
             let Some((_, _, cached)) = self.work(found.clone(), &mut |_| ()).await? else {
                 // Its new id may be this one already: an earlier try whose answer was lost.
@@ -71,12 +75,16 @@ impl SessionManager {
             if found.cached.id == *id {
                 return self.work(found, work).await;
             }
-            let Some(rotation) = found.cached.begin_rotation() else {
-                continue;
+            let rotation = match found.cached.begin_rotation() {
+                Ok(rotation) => rotation,
+                Err(rest) => {
+                    self.wait_for_rest(rest, since).await?;
+                    continue;
+                }
             };
             let (value, record) = self.worked_on(&found, &rotation.record, work);
             if let (CommitOutcome::Done, successor) =
-                self.rename(rotation, &record, id.clone()).await?
+                self.rename(rotation, &record, id.clone(), since).await?
             {
                 return Ok(Some((value, Fate::Kept, successor)));
             }
@@ -85,6 +93,20 @@ impl SessionManager {
         Err(SessionError::Contended {
             attempts: self.settings().attempt_limit,
         })
+    }
+
+    /// Waits until what is under way with a session has ended.
+    async fn wait_for_rest(
+        &self,
+        rest: oneshot::Receiver<Verdict>,
+        since: Instant,
+    ) -> Result<(), SessionError> {
+        let shared = &self.inner.shared;
+        match timeout(shared.patience_since(since), rest).await {
+            Ok(Ok(Verdict::Failed(error))) => Err(error.into()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(shared.out_of_patience(since).into()),
+        }
     }
 
     /// What `work` makes of a session that is committed like this.

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex};
 
 use seawall_store::{Commit, CommitOutcome, PendingCommit, SessionRecord, StoreError};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cached::{Cached, Rotation},
@@ -56,13 +56,15 @@ impl PendingCommit for Renaming {
 const UNPOISONED: &str = "nothing panics while it holds this lock";
 
 impl SessionManager {
-    /// Gives the session the new id, with `record` in place of what it held. The copy of it under that
-    /// id counts if the outcome is that it is done; then this node has moved to it already.
+    /// Gives the session the new id, with `record` in place of what it held, for a request that has
+    /// waited since then. The copy of it under that id counts if the outcome is that it is done; then
+    /// this node has moved to it already.
     pub(crate) async fn rename(
         &self,
         rotation: Rotation,
         record: &Arc<SessionRecord>,
         id: SessionId,
+        since: Instant,
     ) -> Result<(CommitOutcome, Arc<Cached>), SessionError> {
         let shared = self.inner.shared.clone();
         let now = shared.clock.now();
@@ -87,7 +89,7 @@ impl SessionManager {
             under_way: Mutex::new(Some((rotation, reply))),
         };
         let batcher = &shared.batcher;
-        batcher.submit(Arc::new(renaming), shared.patience())?;
+        batcher.submit(Arc::new(renaming), shared.patience_since(since))?;
         let outcome = answer.await.unwrap_or_else(|_| Err(batcher.stopped()))?;
         Ok((outcome, successor))
     }

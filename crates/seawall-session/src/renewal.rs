@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use seawall_store::{Commit, CommitOutcome, ReadOutcome, SessionKey, SessionRecord, Timestamp};
+use tokio::time::Instant;
 
 use crate::{
     cached::Cached,
@@ -59,14 +60,18 @@ impl SessionManager {
         now: Timestamp,
     ) -> Result<Option<SessionId>, SessionError> {
         // While something is on its way to the store, a later request is good enough.
-        let Some(rotation) = cached.begin_rotation() else {
+        let Ok(rotation) = cached.begin_rotation() else {
             return Ok(None);
         };
         let Some(id) = self.mark(&cached.id, now).await? else {
             return Ok(None);
         };
         let record = rotation.record.clone();
-        match self.rename(rotation, &record, id.clone()).await?.0 {
+        match self
+            .rename(rotation, &record, id.clone(), Instant::now())
+            .await?
+            .0
+        {
             CommitOutcome::Done => Ok(Some(id)),
             // Another node did something to the session. If it was the same, the client gets the
             // same id from both.

@@ -93,12 +93,18 @@ impl State {
         if self.tip_generation == generation {
             self.tip = record.clone();
         }
+        self.tell_committed();
+        Some((before, record))
+    }
+
+    /// Tells those who wait for no more than what is committed.
+    pub(super) fn tell_committed(&mut self) {
+        let committed = self.committed_generation;
         for (_, waiter) in self
             .waiters
-            .extract_if(.., |(wanted, _)| *wanted <= generation)
+            .extract_if(.., |(wanted, _)| *wanted <= committed)
         {
             let _ = waiter.send(Verdict::Committed);
         }
-        Some((before, record))
     }
 }

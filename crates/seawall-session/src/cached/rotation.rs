@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use seawall_store::SessionRecord;
+use tokio::sync::oneshot;
 
-use super::{Cached, Condition};
+use super::{Cached, Condition, Verdict};
 
 /// A rotation of the id under way. Dropping it lets commits of the session go on.
 #[derive(Debug)]
@@ -15,18 +16,21 @@ pub(crate) struct Rotation {
 }
 
 impl Cached {
-    /// Stops commits, so that the id can be rotated. `None` when a commit is under way.
-    pub(crate) fn begin_rotation(self: &Arc<Self>) -> Option<Rotation> {
+    /// Stops commits, so that the id can be rotated. What to wait for, before looking again, when a
+    /// commit or another rotation is under way.
+    pub(crate) fn begin_rotation(self: &Arc<Self>) -> Result<Rotation, oneshot::Receiver<Verdict>> {
         let mut state = self.lock();
-        if state.rotating || !state.is_settled() {
-            return None;
+        let at_rest = !state.rotating && state.is_settled();
+        match state.committed.clone() {
+            Some(record) if at_rest && matches!(state.condition, Condition::Good) => {
+                state.rotating = true;
+                Ok(Rotation {
+                    cached: self.clone(),
+                    record,
+                })
+            }
+            _ => Err(state.wait_for_tip()),
         }
-        let record = state.committed.clone()?;
-        state.rotating = true;
-        Some(Rotation {
-            cached: self.clone(),
-            record,
-        })
     }
 }
 
@@ -38,5 +42,7 @@ impl Drop for Rotation {
         if alive && state.tip_generation > state.committed_generation {
             self.cached.enqueue(&mut state);
         }
+        // Others that want to rotate the id.
+        state.tell_committed();
     }
 }

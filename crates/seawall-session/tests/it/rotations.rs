@@ -2,16 +2,27 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use seawall_session::{Session, SessionError};
-use tokio::time::{sleep, timeout};
+use http::StatusCode;
+use seawall_session::{Consistency, Session, SessionError, SessionSettings};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     checklist::request,
-    support::{Browser, Watched, clock, two_nodes},
+    support::{Browser, Watched, clock, node, settings, two_nodes},
 };
 
 /// Long enough for everything to stand at the store's gate, in simulated time.
 const A_WHILE: Duration = Duration::from_millis(200);
+
+fn trusting(node: &str, consistency: Consistency) -> SessionSettings {
+    SessionSettings {
+        consistency,
+        ..settings(node)
+    }
+}
 
 async fn rotate(session: Session) -> Result<(), SessionError> {
     session.rotate_id().await
@@ -47,5 +58,62 @@ async fn p2_a_rotation_that_is_cancelled_loses_no_update() {
         assert_eq!(browser.read(&two).await.unwrap(), Some(2));
         assert_eq!(old.read(&two).await.unwrap(), None, "P8");
         beside.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotations_of_one_session_take_turns() {
+    for consistency in [Consistency::Strict, Consistency::Sticky] {
+        let (store, clock) = (Watched::new(), clock());
+        let one = node(store.clone(), clock, trusting("node1", consistency));
+        let browser = Browser::default();
+        browser.count(&one).await.unwrap();
+        store.open_gate(false);
+        let rotating = [(); 3].map(|()| {
+            let (node, browser) = (one.clone(), Browser::with_cookie(browser.cookie()));
+            tokio::spawn(async move {
+                let (status, rotated) = request(&node, &browser, rotate).await;
+                rotated.unwrap();
+                (status, browser)
+            })
+        });
+        sleep(A_WHILE).await;
+        let reads = store.reads.load(Ordering::SeqCst);
+        assert!(reads < 10, "{consistency:?}: they wait without asking");
+        store.open_gate(true);
+        let mut alive = 0;
+        for rotating in rotating {
+            let (status, browser) = rotating.await.unwrap();
+            assert_eq!(status, StatusCode::OK);
+            alive += usize::from(browser.read(&one).await.unwrap() == Some(1));
+        }
+        assert_eq!(alive, 1, "the last id is the session's (P8)");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_a_rotation_waits_for_another_one_for_its_own_patience() {
+    let store = Watched::new();
+    let [one, _] = two_nodes(&store, &clock());
+    let browser = Browser::default();
+    browser.count(&one).await.unwrap();
+    store.open_gate(false);
+    let mut rotating = JoinSet::new();
+    for wait in [0, 1, 4] {
+        let (node, browser) = (one.clone(), Browser::with_cookie(browser.cookie()));
+        rotating.spawn(async move {
+            sleep(Duration::from_secs(wait)).await;
+            let began = Instant::now();
+            let (_, rotated) = request(&node, &browser, rotate).await;
+            (rotated.unwrap_err().status(), began.elapsed())
+        });
+    }
+    for (status, waited) in rotating.join_all().await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let patience = Duration::from_secs(5);
+        assert!(
+            waited >= patience && waited < patience + A_WHILE,
+            "{waited:?}"
+        );
     }
 }
