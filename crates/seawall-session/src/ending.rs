@@ -14,7 +14,7 @@ use crate::{
     error::SessionError,
     events::SessionEvent,
     id::SessionId,
-    manager::{Fate, Found, SessionManager},
+    manager::{Fate, Found, SessionManager, Trust},
     outage::Worked,
 };
 
@@ -89,6 +89,7 @@ impl SessionManager {
                 return Ok(Some((value, Fate::Kept, successor)));
             }
             // It has ended, or another node wrote in between or renewed its id: looking again tells.
+            found.trust = Trust::Unverified;
         }
         Err(SessionError::Contended {
             attempts: self.settings().attempt_limit,

@@ -45,7 +45,8 @@ impl PendingCommit for Renaming {
                 rotation.cached.end(None);
                 self.manager.forget(&rotation.cached);
             }
-            _ => {}
+            // Another node wrote in between, or nobody knows: the copy is to be checked.
+            _ => rotation.cached.lock().distrust(),
         }
         drop(rotation);
         // The request may have been cancelled; the commit stands all the same.

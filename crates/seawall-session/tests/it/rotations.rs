@@ -117,3 +117,47 @@ async fn p6_a_rotation_waits_for_another_one_for_its_own_patience() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_login_finds_out_what_another_node_wrote() {
+    let (store, clock) = (Watched::without_notices(), clock());
+    let [one, two] = ["node1", "node2"].map(|name| {
+        let settings = trusting(name, Consistency::Sticky);
+        node(store.clone(), clock.clone(), settings)
+    });
+    let browser = Browser::default();
+    browser.count(&one).await.unwrap();
+    let elsewhere = Browser::with_cookie(browser.cookie());
+    assert_eq!(elsewhere.count(&two).await.unwrap(), 2);
+    let before = store.commits.load(Ordering::SeqCst);
+    let log_in = |session: Session| async move { session.log_in("user:42").await };
+    let (status, logged_in) = request(&one, &browser, log_in).await;
+    logged_in.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    let tries = store.commits.load(Ordering::SeqCst) - before;
+    assert_eq!(tries, 2, "the conflict, and the rename");
+    assert_eq!(browser.read(&two).await.unwrap(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_finds_out_what_another_node_wrote() {
+    let (store, clock) = (Watched::without_notices(), clock());
+    let minute = Duration::from_secs(60);
+    let [one, two] = ["node1", "node2"].map(|name| {
+        let settings = SessionSettings {
+            renewal_timeout: (name == "node1").then_some(minute),
+            ..trusting(name, Consistency::Sticky)
+        };
+        node(store.clone(), clock.clone(), settings)
+    });
+    let browser = Browser::default();
+    browser.count(&one).await.unwrap();
+    let elsewhere = Browser::with_cookie(browser.cookie());
+    assert_eq!(elsewhere.count(&two).await.unwrap(), 2);
+    clock.advance(minute);
+    let before = browser.cookie();
+    assert_eq!(browser.read(&one).await.unwrap(), Some(1), "trusted");
+    assert_eq!(browser.cookie(), before, "the rename met the other write");
+    assert_eq!(browser.read(&one).await.unwrap(), Some(2));
+    assert_ne!(browser.cookie(), before);
+}

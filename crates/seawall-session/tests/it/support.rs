@@ -108,6 +108,7 @@ pub(crate) struct Watched {
     gate: watch::Sender<bool>,
     is_away: AtomicBool,
     list_limit: AtomicUsize,
+    tells_nobody: AtomicBool,
     pub(crate) commits: AtomicU64,
     pub(crate) reads: AtomicU64,
 }
@@ -119,9 +120,17 @@ impl Watched {
             gate: watch::Sender::new(true),
             is_away: AtomicBool::new(false),
             list_limit: AtomicUsize::new(usize::MAX),
+            tells_nobody: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         })
+    }
+
+    /// As SQLite and MariaDB, which send no notices.
+    pub(crate) fn without_notices() -> Arc<Self> {
+        let store = Self::new();
+        store.tells_nobody.store(true, Ordering::SeqCst);
+        store
     }
 
     /// Lets commits through, or holds them back.
@@ -210,7 +219,8 @@ impl SessionStore for Watched {
     }
 
     fn notices(&self) -> Option<Notices> {
-        self.inner.notices()
+        let tells = !self.tells_nobody.load(Ordering::SeqCst);
+        tells.then(|| self.inner.notices()).flatten()
     }
 
     fn list_by_principal<'a>(
