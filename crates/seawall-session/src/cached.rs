@@ -127,6 +127,14 @@ struct InFlight {
     record: Arc<SessionRecord>,
 }
 
+/// What a copy was when a read of its session began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    epoch: u64,
+    /// What was committed, as far as this node knew.
+    pub(crate) version: Option<Version>,
+}
+
 /// Whether a copy can be worked on.
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
@@ -278,8 +286,12 @@ impl State {
         self.last_access
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+    /// What the copy is now, for a read of the session that begins now.
+    pub(crate) fn reading(&self) -> Reading {
+        Reading {
+            epoch: self.epoch,
+            version: self.committed_version(),
+        }
     }
 
     /// When the session expires, as far as this node knows. That includes the slack of the stored
@@ -296,7 +308,7 @@ impl State {
         is_alive.then(|| committed.clone())
     }
 
-    pub(crate) fn committed_version(&self) -> Option<Version> {
+    fn committed_version(&self) -> Option<Version> {
         self.committed.as_ref().map(|record| record.version)
     }
 
@@ -309,10 +321,13 @@ impl State {
         self.validated_at = None;
     }
 
-    /// Whether what the store has is this copy's own work, committed or on its way. Two nodes may
-    /// give a commit the same version in the same millisecond, of which one fails; so the node
-    /// counts too.
-    pub(crate) fn is_own(&self, stored: &SessionRecord) -> bool {
+    /// Whether what a read has found is this copy's own work, committed or on its way, and nothing but
+    /// that has changed the copy meanwhile. Two nodes may give a commit the same version in the same
+    /// millisecond, of which one fails; so the node counts too.
+    pub(crate) fn is_own(&self, stored: &SessionRecord, reading: Reading) -> bool {
+        if self.epoch != reading.epoch {
+            return false;
+        }
         let is = |own: &Arc<SessionRecord>| own.is_commit(stored);
         let in_flight = self.in_flight.as_ref().map(|sent| &sent.record);
         self.committed.as_ref().is_some_and(is) || in_flight.is_some_and(is)
@@ -325,12 +340,10 @@ impl State {
         self.told_access = self.told_access.max(last_access);
     }
 
-    /// Takes over what the store has, unless commits of this node are under way: their
+    /// Takes over what a read has found, unless commits of this node are under way: their
     /// compare-and-set decides then.
-    pub(crate) fn replace(&mut self, record: SessionRecord) {
-        let late = matches!(self.condition, Condition::Good)
-            && self.committed_version() > Some(record.version);
-        if late || !self.is_settled() {
+    pub(crate) fn replace(&mut self, record: SessionRecord, reading: Reading) {
+        if self.is_late(&record, reading) || !self.is_settled() {
             return;
         }
         self.confirm(record.last_access);
@@ -339,6 +352,19 @@ impl State {
         self.tip = record;
         self.epoch += 1;
         self.condition = Condition::Good;
+    }
+
+    /// Whether something newer than what a read has found was learned while it was on its way. If
+    /// not, what the store has counts though it is older than the copy: the store has lost what it had,
+    /// as one does that is replaced by a replica which was behind.
+    fn is_late(&self, found: &SessionRecord, reading: Reading) -> bool {
+        match self.condition {
+            Condition::Good => {
+                self.reading() != reading && self.committed_version() > Some(found.version)
+            }
+            Condition::Gone { .. } => true,
+            Condition::Stale => false,
+        }
     }
 
     /// Whether it has ended, or lives on under another id.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use seawall_store::{ReadOutcome, SessionRecord, Version};
+use seawall_store::{ReadOutcome, SessionRecord};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cache::memory_of,
-    cached::{Cached, Condition, Verdict},
+    cached::{Cached, Condition, Reading, Verdict},
     draft::{Draft, Intent},
     error::SessionError,
     manager::{Fate, Found, SessionManager, Trust},
@@ -99,8 +99,7 @@ impl SessionManager {
                     Next::Commit(cached.change(&mut state, record), memory)
                 }
                 Intent::Keep if state.is_settled() => Next::Validate {
-                    epoch: state.epoch(),
-                    version: state.committed_version(),
+                    reading: state.reading(),
                     needed: trust == Trust::Unverified
                         && !self.is_trusted(state.validated_at(), found.suffix_is_ours),
                 },
@@ -150,16 +149,14 @@ impl SessionManager {
                 self.touch(found).await?;
                 Attempt::Answered(value, Fate::Kept)
             }
-            Next::Validate { epoch, version, .. } => {
-                match self.validate(cached, epoch, version).await? {
-                    Validity::Current => {
-                        self.touch(found).await?;
-                        Attempt::Answered(value, Fate::Kept)
-                    }
-                    Validity::Ended => Attempt::Gone(None),
-                    Validity::Outdated => Attempt::Again,
+            Next::Validate { reading, .. } => match self.validate(cached, reading).await? {
+                Validity::Current => {
+                    self.touch(found).await?;
+                    Attempt::Answered(value, Fate::Kept)
                 }
-            }
+                Validity::Ended => Attempt::Gone(None),
+                Validity::Outdated => Attempt::Again,
+            },
         })
     }
 
@@ -167,11 +164,10 @@ impl SessionManager {
     async fn validate(
         &self,
         cached: &Arc<Cached>,
-        epoch: u64,
-        version: Option<Version>,
+        reading: Reading,
     ) -> Result<Validity, SessionError> {
         let patience = self.patience_with_copy();
-        let outcome = self.read(&cached.key, version, patience).await?;
+        let outcome = self.read(&cached.key, reading.version, patience).await?;
         let mut state = cached.lock();
         Ok(match outcome {
             ReadOutcome::Current { last_access } => {
@@ -180,11 +176,9 @@ impl SessionManager {
             }
             // Only commits of this node came in between, and they built on what the request saw:
             // it was current when the first of them was made, after the request began.
-            ReadOutcome::Found(record) if state.epoch() == epoch && state.is_own(&record) => {
-                Validity::Current
-            }
+            ReadOutcome::Found(record) if state.is_own(&record, reading) => Validity::Current,
             ReadOutcome::Found(record) => {
-                state.replace(*record);
+                state.replace(*record, reading);
                 drop(state);
                 self.reweigh(cached);
                 return Ok(Validity::Outdated);
@@ -199,12 +193,13 @@ impl SessionManager {
     /// Takes over what the store has. False when the session has ended.
     async fn reload(&self, cached: &Arc<Cached>) -> Result<bool, SessionError> {
         let patience = self.inner.shared.patience();
+        let reading = cached.lock().reading();
         let outcome = self.read(&cached.key, None, patience).await?;
         let now = self.inner.shared.clock.now();
         let mut state = cached.lock();
         match outcome {
             ReadOutcome::Found(record) if !record.is_expired(now) => {
-                state.replace(*record);
+                state.replace(*record, reading);
                 drop(state);
                 self.reweigh(cached);
                 Ok(true)
@@ -251,8 +246,7 @@ enum Next {
     Commit(oneshot::Receiver<Verdict>, usize),
     Invalidate,
     Validate {
-        epoch: u64,
-        version: Option<Version>,
+        reading: Reading,
         needed: bool,
     },
     WaitThenLookAgain(oneshot::Receiver<Verdict>),

@@ -6,6 +6,7 @@ mod answering;
 mod at_rest;
 mod cache;
 mod checklist;
+mod copies;
 mod devices;
 mod events;
 mod expiry;

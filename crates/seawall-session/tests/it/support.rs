@@ -104,8 +104,11 @@ impl Browser {
 /// The memory store, with a gate before its commits and lists, and a count of what was asked of it.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    inner: MemoryStore,
+    inner: Mutex<Arc<MemoryStore>>,
     gate: watch::Sender<bool>,
+    /// How many batches of reads are answered, of those that came.
+    answered: watch::Sender<u64>,
+    read_batches: AtomicU64,
     is_away: AtomicBool,
     list_limit: AtomicUsize,
     tells_nobody: AtomicBool,
@@ -116,8 +119,10 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            inner: MemoryStore::default(),
+            inner: Mutex::default(),
             gate: watch::Sender::new(true),
+            answered: watch::Sender::new(u64::MAX),
+            read_batches: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
             list_limit: AtomicUsize::new(usize::MAX),
             tells_nobody: AtomicBool::new(false),
@@ -136,6 +141,32 @@ impl Watched {
     /// Lets commits through, or holds them back.
     pub(crate) fn open_gate(&self, open: bool) {
         self.gate.send_replace(open);
+    }
+
+    /// Holds back what is read from now on.
+    pub(crate) fn hold_reads(&self) {
+        let came = self.read_batches.load(Ordering::SeqCst);
+        self.answered.send_replace(came);
+    }
+
+    /// Answers so many more batches of reads.
+    pub(crate) fn answer_reads(&self, count: u64) {
+        let more = |answered: &mut u64| *answered = answered.saturating_add(count);
+        self.answered.send_modify(more);
+    }
+
+    /// What the store holds now, in a replica that is behind from now on.
+    pub(crate) fn replica(&self) -> MemoryStore {
+        (*self.inner()).clone()
+    }
+
+    /// A replica takes the store's place.
+    pub(crate) fn fail_over(&self, replica: MemoryStore) {
+        *self.inner.lock().unwrap() = Arc::new(replica);
+    }
+
+    fn inner(&self) -> Arc<MemoryStore> {
+        self.inner.lock().unwrap().clone()
     }
 
     /// Lets the store answer nothing, or again.
@@ -182,9 +213,13 @@ impl SessionStore for Watched {
         reads: &'a [Read],
     ) -> BoxFuture<'a, Result<Vec<ReadOutcome>, StoreError>> {
         self.reads.fetch_add(reads.len() as u64, Ordering::SeqCst);
+        let place = self.read_batches.fetch_add(1, Ordering::SeqCst);
+        let mut answered = self.answered.subscribe();
         Box::pin(async move {
             self.check_that_it_is_there()?;
-            self.inner.read(reads).await
+            let outcomes = self.inner().read(reads).await;
+            answered.wait_for(|count| *count > place).await.unwrap();
+            outcomes
         })
     }
 
@@ -198,7 +233,7 @@ impl SessionStore for Watched {
         Box::pin(async move {
             gate.wait_for(|open| *open).await.unwrap();
             self.check_that_it_is_there()?;
-            self.inner.commit(commits).await
+            self.inner().commit(commits).await
         })
     }
 
@@ -207,7 +242,7 @@ impl SessionStore for Watched {
         now: Timestamp,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Expired>, StoreError>> {
-        self.inner.claim_expired(now, limit)
+        Box::pin(async move { self.inner().claim_expired(now, limit).await })
     }
 
     fn locate<'a>(
@@ -215,12 +250,12 @@ impl SessionStore for Watched {
         lookups: &'a [Lookup],
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Option<SessionKey>>, StoreError>> {
-        self.inner.locate(lookups, now)
+        Box::pin(async move { self.inner().locate(lookups, now).await })
     }
 
     fn notices(&self) -> Option<Notices> {
         let tells = !self.tells_nobody.load(Ordering::SeqCst);
-        tells.then(|| self.inner.notices()).flatten()
+        tells.then(|| self.inner().notices()).flatten()
     }
 
     fn list_by_principal<'a>(
@@ -231,13 +266,13 @@ impl SessionStore for Watched {
         let mut gate = self.gate.subscribe();
         Box::pin(async move {
             gate.wait_for(|open| *open).await.unwrap();
-            let mut sessions = self.inner.list_by_principal(principal, now).await?;
+            let mut sessions = self.inner().list_by_principal(principal, now).await?;
             sessions.truncate(self.list_limit.load(Ordering::SeqCst));
             Ok(sessions)
         })
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.count()
+        Box::pin(async move { self.inner().count().await })
     }
 }
