@@ -13,6 +13,7 @@
 
 mod committing;
 mod rotation;
+mod telling;
 
 use std::{
     fmt,
@@ -25,7 +26,10 @@ use seawall_store::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-pub(crate) use self::rotation::Rotation;
+pub(crate) use self::{
+    rotation::Rotation,
+    telling::{Telling, Told},
+};
 use crate::{events::Listeners, id::SessionId, settings::OnOutage};
 
 /// What a waiting request is told about the generation that it saw.
@@ -83,8 +87,6 @@ pub(crate) struct Cached {
     shared: Arc<Shared>,
     this: Weak<Self>,
     state: Mutex<State>,
-    /// Held while the store is told of an access.
-    pub(crate) touching: tokio::sync::Mutex<()>,
     /// What the copy weighs in the cache.
     pub(crate) weight: AtomicU64,
 }
@@ -118,6 +120,8 @@ pub(crate) struct State {
     /// The last access of this node, and the last one that the store was told.
     last_access: Timestamp,
     told_access: Timestamp,
+    /// Who waits while a request tells the store of an access.
+    telling: Option<Vec<oneshot::Sender<Told>>>,
     /// When the copy was last known to be current; `None` since something was heard against it.
     validated_at: Option<Instant>,
 }
@@ -190,6 +194,7 @@ impl Cached {
             waiters: Vec::new(),
             last_access: tip.last_access,
             told_access: tip.last_access,
+            telling: None,
             validated_at: Some(Instant::now()),
             tip,
         };
@@ -199,7 +204,6 @@ impl Cached {
             shared,
             this: this.clone(),
             state: Mutex::new(state),
-            touching: tokio::sync::Mutex::default(),
             weight: AtomicU64::new(0),
         })
     }

@@ -1,15 +1,19 @@
 //! Telling the store of accesses that changed nothing.
 
-use seawall_store::{Commit, Timestamp};
+use seawall_store::{Commit, StoreError, Timestamp};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    cached::{Condition, Verdict},
+    cached::{Condition, Telling, Told, Verdict},
     error::SessionError,
     manager::{Found, SessionManager},
 };
 
 impl SessionManager {
-    /// Notes an access. Once per touch interval the store is told, and the request waits for that:
+    /// Notes an access. Once per touch interval the store is told, and the requests wait for that:
     /// the stored expiry allows for one interval, so an access that is answered counts, even if
     /// this node or the store goes away right afterwards (P5). Where copies are served, a store that
     /// is away is not waited for; the next request tries again.
@@ -25,46 +29,91 @@ impl SessionManager {
             }
             interval
         };
-        // One request tells; the others of the session wait, and find it told.
-        let _turn = cached.touching.lock().await;
-        let Some(last_access) = cached.lock().untold_access(interval) else {
-            return Ok(());
-        };
-        if self.note_device(found, last_access).await {
+        let since = Instant::now();
+        loop {
+            let error = match cached.begin_telling(interval) {
+                Telling::Done => return Ok(()),
+                Telling::Own(turn, last_access) => {
+                    let told = self.tell_of(found, last_access, since).await;
+                    turn.end(&told);
+                    match told {
+                        Ok(()) => return Ok(()),
+                        Err(error) => error,
+                    }
+                }
+                Telling::Others(told) => match self.told_by_others(told, since).await {
+                    Ok(()) => continue,
+                    // That one's patience was over, and this one's is not.
+                    Err(error) if error.is_transient() && !self.waits_no_longer(since) => continue,
+                    Err(error) => error,
+                },
+            };
+            return if self.can_do_without(&error) {
+                Ok(())
+            } else {
+                Err(error.into())
+            };
+        }
+    }
+
+    /// Tells the store of an access, for a request that has waited since then.
+    async fn tell_of(&self, found: &Found, last_access: Timestamp, since: Instant) -> Told {
+        if self.note_device(found, last_access, since).await? {
             return Ok(());
         }
         let touch = Commit::Touch {
-            key: cached.key.clone(),
+            key: found.cached.key.clone(),
             last_access,
         };
+        let patience = self.patience_with_copy().saturating_sub(since.elapsed());
         let batcher = &self.inner.shared.batcher;
-        match batcher
-            .commit_within(touch, self.patience_with_copy())
-            .await
-        {
-            Err(error) if self.can_do_without(&error) => return Ok(()),
-            told => drop(told?),
-        }
-        cached.lock().told(last_access);
+        batcher.commit_within(touch, patience).await?;
+        found.cached.lock().told(last_access);
         Ok(())
+    }
+
+    /// What became of the telling of another request. Fine, too, when that one was cancelled: looking
+    /// again tells.
+    async fn told_by_others(&self, told: oneshot::Receiver<Told>, since: Instant) -> Told {
+        let shared = &self.inner.shared;
+        let left = shared.batcher.patience().saturating_sub(since.elapsed());
+        match timeout(left, told).await {
+            Ok(told) => told.unwrap_or(Ok(())),
+            Err(_) => Err(shared.out_of_patience(since)),
+        }
+    }
+
+    fn waits_no_longer(&self, since: Instant) -> bool {
+        since.elapsed() >= self.patience_with_copy()
     }
 
     /// Tells the store of an access and of the device that it came from, if that is another one
     /// than before. So a device that changes costs no write beside those of the touch interval.
     /// False when there was nothing to write, or another node wrote in between.
-    async fn note_device(&self, found: &Found, last_access: Timestamp) -> bool {
+    async fn note_device(
+        &self,
+        found: &Found,
+        last_access: Timestamp,
+        since: Instant,
+    ) -> Result<bool, StoreError> {
         let Found { cached, device, .. } = found;
         let Some(device) = device else {
-            return false;
+            return Ok(false);
         };
         let verdict = {
             let mut state = cached.lock();
             if !matches!(state.condition(), Condition::Good) || state.tip().is_device(device) {
-                return false;
+                return Ok(false);
             }
             let record = self.accessed(state.tip().clone(), last_access, Some(device));
             cached.change(&mut state, record)
         };
-        matches!(verdict.await, Ok(Verdict::Committed))
+        let shared = &self.inner.shared;
+        let left = shared.batcher.patience().saturating_sub(since.elapsed());
+        match timeout(left, verdict).await {
+            Ok(Ok(Verdict::Failed(error))) => Err(error),
+            Ok(verdict) => Ok(matches!(verdict, Ok(Verdict::Committed))),
+            Err(_) => Err(shared.out_of_patience(since)),
+        }
     }
 }

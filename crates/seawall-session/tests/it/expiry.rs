@@ -2,8 +2,13 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use http::StatusCode;
 use seawall_session::{Listeners, SessionSettings, sweep::sweep};
-use seawall_store::SessionStore;
+use seawall_store::{Device, SessionStore};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::support::{Browser, Watched, clock, node, settings, two_nodes};
 
@@ -206,7 +211,80 @@ async fn a_manager_sweeps_until_its_sweeper_is_dropped() {
     browser.count(&manager).await.unwrap();
     clock.advance(60 * MINUTE);
     while sweeper.expired() == 0 {
-        tokio::time::sleep(MINUTE).await;
+        sleep(MINUTE).await;
     }
     assert_eq!(sweeper.expired(), 1);
+}
+
+/// Requests that come so many seconds later wait for their patience, while the store reads and takes no
+/// commits.
+async fn requests_that_touch(
+    settings: SessionSettings,
+    device: Option<Device>,
+    seconds_later: &[u64],
+) {
+    let (store, clock) = (Watched::new(), clock());
+    let node = node(store.clone(), clock.clone(), settings);
+    let browser = Browser::default();
+    browser.count(&node).await.unwrap();
+    clock.advance(2 * MINUTE);
+    store.open_gate(false);
+    let mut requests = JoinSet::new();
+    for &later in seconds_later {
+        let (node, browser, device) = (node.clone(), browser.clone(), device.clone());
+        requests.spawn(async move {
+            sleep(Duration::from_secs(later)).await;
+            let began = Instant::now();
+            let visited = node.visit_from(device, &browser.presented(), |_| ()).await;
+            (visited.unwrap_err().status(), began.elapsed())
+        });
+    }
+    let patience = Duration::from_secs(5);
+    for (status, waited) in requests.join_all().await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(waited >= patience, "{waited:?}");
+        assert!(waited < patience + Duration::from_millis(200), "{waited:?}");
+    }
+    store.open_gate(true);
+    assert_eq!(browser.read(&node).await.unwrap(), Some(1));
+    let before = store.commits.load(Ordering::SeqCst);
+    assert_eq!(browser.read(&node).await.unwrap(), Some(1));
+    assert_eq!(store.commits.load(Ordering::SeqCst), before, "it is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_requests_that_touch_a_session_wait_for_their_own_patience() {
+    requests_that_touch(settings("node1"), None, &[0, 0, 0, 2, 4]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p6_so_do_requests_of_another_device() {
+    let noting = SessionSettings {
+        device_notes: true,
+        ..settings("node1")
+    };
+    let phone = Device::new(Some("Phone/1"), None);
+    requests_that_touch(noting, Some(phone), &[0, 0, 0]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_a_touch_whose_request_is_cancelled_is_told_by_another_one() {
+    let (store, clock) = (Watched::new(), clock());
+    let node = node(store.clone(), clock.clone(), settings("node1"));
+    let browser = Browser::default();
+    browser.count(&node).await.unwrap();
+    clock.advance(2 * MINUTE);
+    store.open_gate(false);
+    let [first, second] = [(); 2].map(|()| {
+        let (node, browser) = (node.clone(), browser.clone());
+        tokio::spawn(async move { browser.read(&node).await.unwrap() })
+    });
+    sleep(Duration::from_secs(1)).await;
+    first.abort();
+    sleep(Duration::from_secs(1)).await;
+    store.open_gate(true);
+    assert_eq!(second.await.unwrap(), Some(1));
+    let before = store.commits.load(Ordering::SeqCst);
+    assert_eq!(browser.read(&node).await.unwrap(), Some(1));
+    assert_eq!(store.commits.load(Ordering::SeqCst), before, "it is told");
 }
