@@ -116,7 +116,7 @@ pub(crate) struct State {
     /// Raised whenever the copy is replaced by what the store has.
     epoch: u64,
     condition: Condition,
-    waiters: Vec<(u64, oneshot::Sender<Verdict>)>,
+    waiters: Vec<Waiter>,
     /// The last access of this node, and the last one that the store was told.
     last_access: Timestamp,
     told_access: Timestamp,
@@ -124,6 +124,16 @@ pub(crate) struct State {
     telling: Option<Vec<oneshot::Sender<Told>>>,
     /// When the copy was last known to be current; `None` since something was heard against it.
     validated_at: Option<Instant>,
+}
+
+/// A request that waits for a commit.
+struct Waiter {
+    /// How many changes it waits for.
+    generation: u64,
+    /// Whether the last of them is its own.
+    has_changed: bool,
+    since: Instant,
+    sender: oneshot::Sender<Verdict>,
 }
 
 struct InFlight {
@@ -213,15 +223,17 @@ impl Cached {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `record` at the tip and sees to it that it is committed.
+    /// Puts `record` at the tip and sees to it that it is committed, for a request that has waited
+    /// since then.
     pub(crate) fn change(
         &self,
         state: &mut State,
         record: Arc<SessionRecord>,
+        since: Instant,
     ) -> oneshot::Receiver<Verdict> {
         state.tip = record;
         state.tip_generation += 1;
-        let verdict = state.wait_for_tip();
+        let verdict = state.wait(true, since);
         self.enqueue(state);
         verdict
     }
@@ -234,9 +246,10 @@ impl Cached {
         let Some(this) = self.this.upgrade() else {
             return;
         };
-        match self.shared.batcher.submit(this, self.shared.patience()) {
+        let patience = self.shared.patience_since(state.waits_since());
+        match self.shared.batcher.submit(this, patience) {
             Ok(()) => state.queued = true,
-            Err(error) => state.give_up(&error),
+            Err(error) => state.give_up(&error, self.shared.patience()),
         }
     }
 
@@ -264,12 +277,29 @@ impl Cached {
 impl State {
     /// Waits for the commit of everything that the tip holds, and for the rotation that is under way.
     /// A copy that nobody can work on has nothing to wait for.
-    pub(crate) fn wait_for_tip(&mut self) -> oneshot::Receiver<Verdict> {
+    pub(crate) fn wait_for_tip(&mut self, since: Instant) -> oneshot::Receiver<Verdict> {
+        self.wait(false, since)
+    }
+
+    fn wait(&mut self, has_changed: bool, since: Instant) -> oneshot::Receiver<Verdict> {
         let (sender, receiver) = oneshot::channel();
         if matches!(self.condition, Condition::Good) {
-            self.waiters.push((self.tip_generation, sender));
+            self.waiters.push(Waiter {
+                generation: self.tip_generation,
+                has_changed,
+                since,
+                sender,
+            });
         }
         receiver
+    }
+
+    /// Since when the first of them waits.
+    fn waits_since(&self) -> Instant {
+        let waiters = self.waiters.iter();
+        let waiting = waiters.filter(|waiter| !waiter.sender.is_closed());
+        let first = waiting.map(|waiter| waiter.since).min();
+        first.unwrap_or_else(Instant::now)
     }
 
     /// Whether everything at the tip is committed.
@@ -403,11 +433,6 @@ impl State {
         self.told_access = self.told_access.max(access);
     }
 
-    fn give_up(&mut self, error: &StoreError) {
-        self.discard_tip();
-        self.tell_all(|| Verdict::Failed(error.clone()));
-    }
-
     fn discard_tip(&mut self) {
         self.in_flight = None;
         self.tip_generation += 1;
@@ -417,9 +442,9 @@ impl State {
     }
 
     fn tell_all(&mut self, verdict: impl Fn() -> Verdict) {
-        for (_, waiter) in self.waiters.drain(..) {
+        for waiter in self.waiters.drain(..) {
             // A request that was cancelled no longer listens.
-            let _ = waiter.send(verdict());
+            let _ = waiter.sender.send(verdict());
         }
     }
 }

@@ -75,7 +75,7 @@ impl SessionManager {
             if found.cached.id == *id {
                 return self.work(found, work).await;
             }
-            let rotation = match found.cached.begin_rotation() {
+            let rotation = match found.cached.begin_rotation(since) {
                 Ok(rotation) => rotation,
                 Err(rest) => {
                     self.wait_for_rest(rest, since).await?;

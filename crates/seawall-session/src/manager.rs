@@ -10,6 +10,7 @@ use seawall_store::{
     Attributes, Batcher, Clock, Device, Read, ReadOutcome, SessionKey, SessionRecord, Timestamp,
     Version, Writers,
 };
+use tokio::time::Instant;
 
 use crate::{
     cache::{SessionCache, memory_of},
@@ -363,7 +364,7 @@ impl SessionManager {
         let record = self.accessed(record, now, device);
         let shared = self.inner.shared.clone();
         let cached = Cached::unborn(shared, self.key(&id), id, record.clone());
-        let verdict = cached.change(&mut cached.lock(), record);
+        let verdict = cached.change(&mut cached.lock(), record, Instant::now());
         match verdict.await {
             Ok(Verdict::Committed) => {
                 self.inner.cache.insert(&cached);

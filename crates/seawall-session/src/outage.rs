@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use seawall_store::StoreError;
+use tokio::time::Instant;
 
 use crate::{
     cached::{Cached, Condition},
@@ -35,13 +36,14 @@ impl SessionManager {
         self.serves_copies() && self.inner.shared.batcher.cannot_read()
     }
 
-    /// How long a request waits that could do with the copy that it has.
-    pub(crate) fn patience_with_copy(&self) -> Duration {
+    /// How much longer a request waits, which has waited since then and could do with the copy that it
+    /// has.
+    pub(crate) fn patience_with_copy(&self, since: Instant) -> Duration {
         if self.serves_copies() {
-            Duration::ZERO
-        } else {
-            self.inner.shared.batcher.patience()
+            return Duration::ZERO;
         }
+        let patience = self.inner.shared.batcher.patience();
+        patience.saturating_sub(since.elapsed())
     }
 
     /// Whether a copy can stand in for a store that said this.

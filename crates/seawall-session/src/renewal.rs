@@ -59,19 +59,16 @@ impl SessionManager {
         cached: &Arc<Cached>,
         now: Timestamp,
     ) -> Result<Option<SessionId>, SessionError> {
+        let since = Instant::now();
         // While something is on its way to the store, a later request is good enough.
-        let Ok(rotation) = cached.begin_rotation() else {
+        let Ok(rotation) = cached.begin_rotation(since) else {
             return Ok(None);
         };
-        let Some(id) = self.mark(&cached.id, now).await? else {
+        let Some(id) = self.mark(&cached.id, now, since).await? else {
             return Ok(None);
         };
         let record = rotation.record.clone();
-        match self
-            .rename(rotation, &record, id.clone(), Instant::now())
-            .await?
-            .0
-        {
+        match self.rename(rotation, &record, id.clone(), since).await?.0 {
             CommitOutcome::Done => Ok(Some(id)),
             // Another node did something to the session. If it was the same, the client gets the
             // same id from both.
@@ -93,6 +90,7 @@ impl SessionManager {
         &self,
         id: &SessionId,
         now: Timestamp,
+        since: Instant,
     ) -> Result<Option<SessionId>, SessionError> {
         let key = self.mark_key(id);
         let deadline = now.plus(self.settings().renewal_grace);
@@ -108,10 +106,12 @@ impl SessionManager {
             record: Arc::new(fresh.written_by(&self.settings().node, now)),
         };
         let shared = &self.inner.shared;
-        let creating = shared.batcher.commit_within(create, shared.patience());
+        let creating = shared
+            .batcher
+            .commit_within(create, shared.patience_since(since));
         creating.await?;
         // Which of several nodes made it, the mark says: they all go on with the same id.
-        let patience = self.inner.shared.patience();
+        let patience = self.inner.shared.patience_since(since);
         let ReadOutcome::Found(mark) = self.read(&key, None, patience).await? else {
             return Ok(None);
         };
@@ -130,7 +130,9 @@ impl SessionManager {
             expected,
             record: Arc::new(later.written_by(&self.settings().node, now)),
         };
-        let updating = shared.batcher.commit_within(update, shared.patience());
+        let updating = shared
+            .batcher
+            .commit_within(update, shared.patience_since(since));
         let outcome = updating.await?;
         Ok(next.filter(|_| outcome == CommitOutcome::Done))
     }

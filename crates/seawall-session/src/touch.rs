@@ -13,11 +13,11 @@ use crate::{
 };
 
 impl SessionManager {
-    /// Notes an access. Once per touch interval the store is told, and the requests wait for that:
-    /// the stored expiry allows for one interval, so an access that is answered counts, even if
-    /// this node or the store goes away right afterwards (P5). Where copies are served, a store that
-    /// is away is not waited for; the next request tries again.
-    pub(crate) async fn touch(&self, found: &Found) -> Result<(), SessionError> {
+    /// Notes an access, for a request that has waited since then. Once per touch interval the store is
+    /// told, and the requests wait for that: the stored expiry allows for one interval, so an access
+    /// that is answered counts, even if this node or the store goes away right afterwards (P5). Where
+    /// copies are served, a store that is away is not waited for; the next request tries again.
+    pub(crate) async fn touch(&self, found: &Found, since: Instant) -> Result<(), SessionError> {
         let cached = &found.cached;
         let now = self.inner.shared.clock.now();
         let interval = {
@@ -29,7 +29,6 @@ impl SessionManager {
             }
             interval
         };
-        let since = Instant::now();
         loop {
             let error = match cached.begin_telling(interval) {
                 Telling::Done => return Ok(()),
@@ -44,7 +43,11 @@ impl SessionManager {
                 Telling::Others(told) => match self.told_by_others(told, since).await {
                     Ok(()) => continue,
                     // That one's patience was over, and this one's is not.
-                    Err(error) if error.is_transient() && !self.waits_no_longer(since) => continue,
+                    Err(error)
+                        if error.is_transient() && !self.patience_with_copy(since).is_zero() =>
+                    {
+                        continue;
+                    }
                     Err(error) => error,
                 },
             };
@@ -65,8 +68,8 @@ impl SessionManager {
             key: found.cached.key.clone(),
             last_access,
         };
-        let patience = self.patience_with_copy().saturating_sub(since.elapsed());
         let batcher = &self.inner.shared.batcher;
+        let patience = self.patience_with_copy(since);
         batcher.commit_within(touch, patience).await?;
         found.cached.lock().told(last_access);
         Ok(())
@@ -81,10 +84,6 @@ impl SessionManager {
             Ok(told) => told.unwrap_or(Ok(())),
             Err(_) => Err(shared.out_of_patience(since)),
         }
-    }
-
-    fn waits_no_longer(&self, since: Instant) -> bool {
-        since.elapsed() >= self.patience_with_copy()
     }
 
     /// Tells the store of an access and of the device that it came from, if that is another one
@@ -106,7 +105,7 @@ impl SessionManager {
                 return Ok(false);
             }
             let record = self.accessed(state.tip().clone(), last_access, Some(device));
-            cached.change(&mut state, record)
+            cached.change(&mut state, record, since)
         };
         let shared = &self.inner.shared;
         let left = shared.batcher.patience().saturating_sub(since.elapsed());

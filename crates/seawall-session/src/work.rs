@@ -39,15 +39,15 @@ impl SessionManager {
         found: Found,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Option<Worked<R>>, SessionError> {
-        let mut found = found;
+        let (mut found, since) = (found, Instant::now());
         for _ in 0..self.settings().attempt_limit {
-            match self.attempt(&found, work).await? {
+            match self.attempt(&found, since, work).await? {
                 Attempt::Answered(value, fate) => return Ok(Some((value, fate, found.cached))),
                 Attempt::Again => {
                     self.inner.counters.repeated.increment();
                     found.trust = Trust::Unverified;
                 }
-                Attempt::Stale if self.reload(&found.cached).await? => {
+                Attempt::Stale if self.reload(&found.cached, since).await? => {
                     found.trust = Trust::Trusted;
                 }
                 Attempt::Gone(Some(successor)) => found.cached = successor,
@@ -68,6 +68,7 @@ impl SessionManager {
     async fn attempt<R>(
         &self,
         found: &Found,
+        since: Instant,
         work: &mut impl FnMut(&mut Draft<'_>) -> R,
     ) -> Result<Attempt<R>, SessionError> {
         let (cached, trust) = (&found.cached, found.trust);
@@ -96,7 +97,7 @@ impl SessionManager {
                 Intent::Commit => {
                     let record = self.written(found, state.tip(), draft);
                     let memory = memory_of(&record);
-                    Next::Commit(cached.change(&mut state, record), memory)
+                    Next::Commit(cached.change(&mut state, record, since), memory)
                 }
                 Intent::Keep if state.is_settled() => Next::Validate {
                     reading: state.reading(),
@@ -104,11 +105,11 @@ impl SessionManager {
                         && !self.is_trusted(state.validated_at(), found.suffix_is_ours),
                 },
                 // What the request saw is not committed yet.
-                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip()),
+                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip(since)),
             };
             (value, next)
         };
-        self.finish(found, value, next).await
+        self.finish(found, since, value, next).await
     }
 
     /// The session after this access, which changed `before` into what the draft holds.
@@ -125,6 +126,7 @@ impl SessionManager {
     async fn finish<R>(
         &self,
         found: &Found,
+        since: Instant,
         value: R,
         next: Next,
     ) -> Result<Attempt<R>, SessionError> {
@@ -146,12 +148,12 @@ impl SessionManager {
                 verdict => Attempt::after(verdict)?,
             },
             Next::Validate { needed: false, .. } => {
-                self.touch(found).await?;
+                self.touch(found, since).await?;
                 Attempt::Answered(value, Fate::Kept)
             }
-            Next::Validate { reading, .. } => match self.validate(cached, reading).await? {
+            Next::Validate { reading, .. } => match self.validate(cached, reading, since).await? {
                 Validity::Current => {
-                    self.touch(found).await?;
+                    self.touch(found, since).await?;
                     Attempt::Answered(value, Fate::Kept)
                 }
                 Validity::Ended => Attempt::Gone(None),
@@ -165,8 +167,9 @@ impl SessionManager {
         &self,
         cached: &Arc<Cached>,
         reading: Reading,
+        since: Instant,
     ) -> Result<Validity, SessionError> {
-        let patience = self.patience_with_copy();
+        let patience = self.patience_with_copy(since);
         let outcome = self.read(&cached.key, reading.version, patience).await?;
         let mut state = cached.lock();
         Ok(match outcome {
@@ -191,8 +194,8 @@ impl SessionManager {
     }
 
     /// Takes over what the store has. False when the session has ended.
-    async fn reload(&self, cached: &Arc<Cached>) -> Result<bool, SessionError> {
-        let patience = self.inner.shared.patience();
+    async fn reload(&self, cached: &Arc<Cached>, since: Instant) -> Result<bool, SessionError> {
+        let patience = self.inner.shared.patience_since(since);
         let reading = cached.lock().reading();
         let outcome = self.read(&cached.key, None, patience).await?;
         let now = self.inner.shared.clock.now();

@@ -1,6 +1,6 @@
 //! What the batcher does with a copy: it takes the tip as one commit, and says what became of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use seawall_store::{
     Commit, CommitOutcome, PendingCommit, SessionRecord, StoreError, Timestamp, Version,
@@ -13,7 +13,7 @@ impl PendingCommit for Cached {
     fn take(&self) -> Option<Commit> {
         let mut state = self.lock();
         state.queued = false;
-        if state.rotating || !matches!(state.condition, Condition::Good) || state.is_settled() {
+        if !state.has_work() {
             return None;
         }
         let key = self.key.clone();
@@ -57,12 +57,25 @@ impl PendingCommit for Cached {
                 state.discard_tip();
                 state.end(None);
             }
-            Err(error) => state.give_up(&error),
+            Err(error) => state.give_up(&error, self.shared.patience()),
+        }
+    }
+
+    fn give_up(&self, error: StoreError) {
+        let mut state = self.lock();
+        state.queued = false;
+        if state.has_work() {
+            state.give_up(&error, self.shared.patience());
         }
     }
 }
 
 impl State {
+    /// Whether there is something to commit now.
+    fn has_work(&self) -> bool {
+        !self.rotating && matches!(self.condition, Condition::Good) && !self.is_settled()
+    }
+
     /// The tip as `node` commits it on top of what is committed.
     fn tip_to_commit(&self, node: &Arc<str>, now: Timestamp) -> SessionRecord {
         let tip = (*self.tip).clone();
@@ -100,11 +113,28 @@ impl State {
     /// Tells those who wait for no more than what is committed.
     pub(super) fn tell_committed(&mut self) {
         let committed = self.committed_generation;
-        for (_, waiter) in self
-            .waiters
-            .extract_if(.., |(wanted, _)| *wanted <= committed)
-        {
-            let _ = waiter.send(Verdict::Committed);
+        let waiters = &mut self.waiters;
+        for waiter in waiters.extract_if(.., |waiter| waiter.generation <= committed) {
+            let _ = waiter.sender.send(Verdict::Committed);
+        }
+    }
+
+    /// The store failed. Those whose change may have been carried out are told, and those who have
+    /// waited for their patience; what the others did was never sent, and they do it again.
+    pub(super) fn give_up(&mut self, error: &StoreError, patience: Duration) {
+        let sent = self.in_flight.as_ref().map(|sent| sent.generation);
+        self.discard_tip();
+        // There is no place for a second try either.
+        let is_full = matches!(error, StoreError::Overloaded { .. });
+        for waiter in self.waiters.drain(..) {
+            let may_be_done = waiter.has_changed && Some(waiter.generation) <= sent;
+            let is_over = is_full || waiter.since.elapsed() >= patience;
+            let verdict = if may_be_done || is_over {
+                Verdict::Failed(error.clone())
+            } else {
+                Verdict::Retry
+            };
+            let _ = waiter.sender.send(verdict);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_store::SessionRecord;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Cached, Condition, Verdict};
 
@@ -17,8 +17,11 @@ pub(crate) struct Rotation {
 
 impl Cached {
     /// Stops commits, so that the id can be rotated. What to wait for, before looking again, when a
-    /// commit or another rotation is under way.
-    pub(crate) fn begin_rotation(self: &Arc<Self>) -> Result<Rotation, oneshot::Receiver<Verdict>> {
+    /// commit or another rotation is under way, for a request that has waited since then.
+    pub(crate) fn begin_rotation(
+        self: &Arc<Self>,
+        since: Instant,
+    ) -> Result<Rotation, oneshot::Receiver<Verdict>> {
         let mut state = self.lock();
         let at_rest = !state.rotating && state.is_settled();
         match state.committed.clone() {
@@ -29,7 +32,7 @@ impl Cached {
                     record,
                 })
             }
-            _ => Err(state.wait_for_tip()),
+            _ => Err(state.wait_for_tip(since)),
         }
     }
 }

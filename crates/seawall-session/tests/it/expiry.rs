@@ -264,7 +264,7 @@ async fn p6_so_do_requests_of_another_device() {
         ..settings("node1")
     };
     let phone = Device::new(Some("Phone/1"), None);
-    requests_that_touch(noting, Some(phone), &[0, 0, 0]).await;
+    requests_that_touch(noting, Some(phone), &[0, 0, 0, 2, 4]).await;
 }
 
 #[tokio::test(start_paused = true)]

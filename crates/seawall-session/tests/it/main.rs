@@ -14,6 +14,7 @@ mod failover;
 mod increments;
 mod layer;
 mod outage;
+mod patience;
 mod principals;
 mod promises;
 mod renewal;

@@ -290,10 +290,9 @@ impl Waiters for Lane {
             unsettled,
             ..
         } = self;
-        let tell = |pending: &dyn PendingCommit, since: Instant| {
+        let told = |since: Instant| {
             way.metrics().timed_out.increment();
-            let error = out_of_patience(error, &*way.store, since.elapsed());
-            pending.complete(Err(error));
+            out_of_patience(error, &*way.store, since.elapsed())
         };
         let is_over = |sent: &Sent| sent.since.elapsed() >= sent.patience;
         let mut over = apart.extract(is_over);
@@ -302,13 +301,10 @@ impl Waiters for Lane {
         let unsettled = unsettled.extract_if(.., |(sent, _)| is_over(sent));
         over.extend(unsettled.map(|(sent, _)| sent));
         for sent in over {
-            tell(&*sent.pending, sent.since);
+            sent.pending.complete(Err(told(sent.since)));
         }
         for waiting in waiting.extract_if(.., |w| w.since.elapsed() >= w.patience) {
-            // It leaves the queue, as it would with its batch.
-            if waiting.pending.take().is_some() {
-                tell(&*waiting.pending, waiting.since);
-            }
+            waiting.pending.give_up(told(waiting.since));
         }
         self.publish_held();
     }

@@ -76,6 +76,13 @@ pub trait PendingCommit: Send + Sync {
 
     /// What became of the commit that [`take`](Self::take) gave.
     fn complete(&self, result: Result<CommitOutcome, StoreError>);
+
+    /// Its time is over before it left: nothing was sent.
+    fn give_up(&self, error: StoreError) {
+        if self.take().is_some() {
+            self.complete(Err(error));
+        }
+    }
 }
 
 /// The way to the store for everything that one node does. Cheap to clone.
@@ -244,11 +251,12 @@ impl Batcher {
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
-    /// Puts a commit into the next batch; its outcome goes to [`PendingCommit::complete`]. Without
-    /// any patience, a store that is known to be away is not asked at all.
+    /// Puts a commit into the next batch; its outcome goes to [`PendingCommit::complete`], or to
+    /// [`PendingCommit::give_up`] that it has none. Without any patience, a store that is known to be
+    /// away is not asked at all.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`], or that the store is away; `complete` is not called then.
+    /// [`StoreError::Overloaded`], or that the store is away; neither is called then.
     pub fn submit(
         &self,
         pending: Arc<dyn PendingCommit>,
