@@ -104,8 +104,9 @@ impl SessionManager {
                     needed: trust == Trust::Unverified
                         && !self.is_trusted(state.validated_at(), found.suffix_is_ours),
                 },
-                // What the request saw is not committed yet.
-                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip(since)),
+                // What the request saw is not committed yet. When it is, it was current at that
+                // moment, or the commit would have failed.
+                Intent::Keep => Next::WaitForTip(state.wait_for_tip(since)),
             };
             (value, next)
         };
@@ -143,8 +144,11 @@ impl SessionManager {
                 }
                 verdict => Attempt::after(verdict)?,
             },
-            Next::WaitThenLookAgain(verdict) => match verdict.await {
-                Ok(Verdict::Committed) => Attempt::Again,
+            Next::WaitForTip(verdict) => match verdict.await {
+                Ok(Verdict::Committed) => {
+                    self.touch(found, since).await?;
+                    Attempt::Answered(value, Fate::Kept)
+                }
                 verdict => Attempt::after(verdict)?,
             },
             Next::Validate { needed: false, .. } => {
@@ -252,7 +256,7 @@ enum Next {
         reading: Reading,
         needed: bool,
     },
-    WaitThenLookAgain(oneshot::Receiver<Verdict>),
+    WaitForTip(oneshot::Receiver<Verdict>),
 }
 
 enum Validity {

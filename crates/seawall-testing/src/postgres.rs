@@ -117,7 +117,7 @@ impl TestPostgres {
     #[must_use]
     pub fn url_with(&self, other: &Self) -> String {
         let hosts = format!("127.0.0.1:{},127.0.0.1:{}", self.port, other.port);
-        format!("postgres://seawall@{hosts}/postgres?target_session_attrs=read-write")
+        format!("postgres://seawall@{hosts}/postgres")
     }
 
     /// Starts a server with these settings, `NAME=VALUE`, which syncs each commit to the disk.

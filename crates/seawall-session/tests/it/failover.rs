@@ -157,7 +157,7 @@ async fn thirty_seconds_without_postgresql_are_an_error_after_the_patience() {
 async fn a_promoted_standby_has_every_acknowledged_write() {
     let mut primary = TestPostgres::start();
     let standby = TestPostgres::start_standby(&primary);
-    let load = Load::start(&primary.url_with(&standby), 6 * PATIENCE).await;
+    let load = Load::start(&standby.url_with(&primary), 6 * PATIENCE).await;
     let before = load.acknowledged();
     let standby = tokio::task::spawn_blocking(move || {
         primary.kill();

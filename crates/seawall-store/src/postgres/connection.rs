@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Row, Statement, types::ToSql};
+use tokio_postgres::{Client, Config, Row, Statement, config::TargetSessionAttrs, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
@@ -193,6 +193,12 @@ impl PostgresConnector {
             config.password(password);
         }
         let tls = tls_options.apply(&mut config).map_err(rejected)?;
+        // A standby may be behind: what is read there may be stale (P3).
+        if config.get_hosts().len() > 1
+            && config.get_target_session_attrs() == TargetSessionAttrs::Any
+        {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         config
             .application_name("seawall")
             .connect_timeout(limits.connect)

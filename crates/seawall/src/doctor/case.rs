@@ -201,9 +201,8 @@ impl Case {
                 name: "store-read-only",
                 title: "The store takes no writes",
                 cause: "It is a standby, a replica, or set to read only.",
-                mend: "Point store.url in $FILE at the primary, or list all hosts and add \
-                       target_session_attrs=read-write (docs/stores.md). If the primary is lost, promote \
-                       the standby. PostgreSQL says which it is: `SELECT pg_is_in_recovery()`.",
+                mend: "Point store.url in $FILE at the primary, or list all hosts (docs/stores.md). If the \
+                       primary is lost, promote the standby. PostgreSQL says which it is: `SELECT pg_is_in_recovery()`.",
             },
             Self::StoreFull => Text {
                 name: "store-full",
