@@ -104,9 +104,9 @@ impl SessionManager {
                     needed: trust == Trust::Unverified
                         && !self.is_trusted(state.validated_at(), found.suffix_is_ours),
                 },
-                // What the request saw is not committed yet. When it is, it was current at that
-                // moment, or the commit would have failed.
-                Intent::Keep => Next::WaitForTip(state.wait_for_tip(since)),
+                // What the request saw is not committed yet. When it is, others may have built on it
+                // already: the answer to a commit may come long after it took effect.
+                Intent::Keep => Next::WaitThenLookAgain(state.wait_for_tip(since)),
             };
             (value, next)
         };
@@ -144,11 +144,8 @@ impl SessionManager {
                 }
                 verdict => Attempt::after(verdict)?,
             },
-            Next::WaitForTip(verdict) => match verdict.await {
-                Ok(Verdict::Committed) => {
-                    self.touch(found, since).await?;
-                    Attempt::Answered(value, Fate::Kept)
-                }
+            Next::WaitThenLookAgain(verdict) => match verdict.await {
+                Ok(Verdict::Committed) => Attempt::Again,
                 verdict => Attempt::after(verdict)?,
             },
             Next::Validate { needed: false, .. } => {
@@ -256,7 +253,7 @@ enum Next {
         reading: Reading,
         needed: bool,
     },
-    WaitForTip(oneshot::Receiver<Verdict>),
+    WaitThenLookAgain(oneshot::Receiver<Verdict>),
 }
 
 enum Validity {
