@@ -4,7 +4,6 @@ mod apart;
 mod refused;
 
 use std::{
-    collections::BTreeSet,
     fmt,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -19,13 +18,12 @@ use super::{
     linger::Linger,
     out_of_patience,
     outage::{self, Waiters},
-    settle::{self, Rows},
+    settle::{self, Places, Rows},
     short_timer::ShortTimer,
 };
 use crate::{
     cause::Cause,
     clock::Timestamp,
-    key::SessionKey,
     store::{Commit, CommitOutcome, StoreError},
 };
 
@@ -217,26 +215,26 @@ impl Lane {
     }
 
     async fn complete(&mut self, count: usize, outcomes: Vec<CommitOutcome>) {
-        let mut rows = BTreeSet::new();
+        let mut places = Places::new();
         for (sent, outcome) in self.sent.drain(..count).zip(outcomes) {
             if !sent.uncertain {
                 sent.finish(&self.way, Ok(outcome));
                 continue;
             }
-            rows.extend(settle::row(&sent.commit, outcome));
+            places.extend(settle::place(&sent.commit, outcome));
             self.unsettled.push((sent, outcome));
         }
         if !self.unsettled.is_empty() {
-            self.settle(rows).await;
+            self.settle(places).await;
         }
     }
 
     /// Those whose rows take long to read are looked after like all others.
-    async fn settle(&mut self, rows: BTreeSet<SessionKey>) {
-        let rows = if rows.is_empty() {
+    async fn settle(&mut self, places: Places) {
+        let rows = if places.is_empty() {
             Ok(Rows::new())
         } else {
-            let (reading, error) = (settle::read(self.way.clone(), rows), self.no_answer());
+            let (reading, error) = (settle::read(self.way.clone(), places), self.no_answer());
             outage::look_until_done(self, &error, reading).await
         };
         for (sent, outcome) in self.unsettled.drain(..) {

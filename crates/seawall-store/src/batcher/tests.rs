@@ -1,6 +1,7 @@
 //! Batching, patience and settling, against a store that fails on purpose.
 
 mod locks;
+mod moved;
 mod outages;
 mod refusals;
 
