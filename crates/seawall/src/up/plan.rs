@@ -94,10 +94,10 @@ impl Plan {
 
     /// Says plainly that a port is taken, before anything is started.
     pub(super) fn check_ports(&self) -> Result<(), String> {
-        for NodePlace { name, address, .. } in self.nodes() {
-            TcpListener::bind(address).map_err(|error| {
+        for NodePlace { name, listen, .. } in self.nodes() {
+            TcpListener::bind(listen).map_err(|error| {
                 format!(
-                    "{name} cannot listen on {address}: {error}; end what uses the port, or choose \
+                    "{name} cannot listen on {listen}: {error}; end what uses the port, or choose \
                      another with --node-port"
                 )
             })?;
@@ -136,13 +136,14 @@ impl Plan {
         let program = std::env::current_exe()
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
         let workers = (cores() / self.settings.nodes.len()).max(1);
-        let child = |NodePlace { name, address, .. }: &NodePlace| {
-            let (address, path) = (*address, "/.seawall/health");
+        let child = |place: &NodePlace| {
+            let NodePlace { name, listen, .. } = place;
+            let (address, path) = (place.address, "/.seawall/health");
             let mut child = Child::new(name, &program, Watch { address, path });
             child.argument("--log", &self.log).word("node");
             child
                 .argument("--name", name)
-                .argument("--listen", &address.to_string());
+                .argument("--listen", &listen.to_string());
             child
                 .argument("--workers", &workers.to_string())
                 .word("--parent-pipe");
@@ -183,12 +184,13 @@ impl Plan {
         if let Some(config) = &self.config {
             child.argument("--config", &config.display().to_string());
         }
-        for NodePlace { name, address, .. } in self.nodes() {
-            let address = match self.socket(name, *address) {
+        for node in self.nodes() {
+            let (name, weight) = (&node.name, node.weight);
+            let address = match self.socket(name, node.address) {
                 Some(path) => Address::Unix(path.into()),
-                None => Address::Tcp(*address),
+                None => Address::Tcp(node.address),
             };
-            child.argument("--server", &format!("{name}={address}"));
+            child.argument("--server", &format!("{name}={address},weight={weight}"));
         }
         child
     }

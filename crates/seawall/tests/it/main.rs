@@ -22,3 +22,4 @@ mod sessions;
 mod site;
 mod status;
 mod up;
+mod up_places;

@@ -1,0 +1,39 @@
+//! Where the parts of `seawall up` listen, as the file and the command line say.
+
+use std::{fs, net::TcpStream, process::Stdio};
+
+use crate::{
+    cluster::{get, session_cookie, until},
+    site::{Service, Site},
+};
+
+/// `seawall up` with the configuration of a site, once all its nodes take requests.
+fn start(site: &Site) -> Service {
+    let mut command = site.seawall(&["up"]);
+    let log = site.path("up.log");
+    let up = Service::start_on(&mut command, Stdio::null(), Stdio::null(), &log);
+    until("the balancer answers", || get(site.stats, "/health", ""));
+    site.until_all_are_up();
+    up
+}
+
+#[test]
+fn listed_nodes_have_their_weights_and_listen_where_the_list_says() {
+    let site = Site::plan(2, "");
+    let file = site.path("seawall.toml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    // The last node's.
+    text += &format!("weight = 0\nlisten = \"0.0.0.0:{}\"\n", site.ports[1]);
+    fs::write(&file, text).unwrap();
+    let _up = start(&site);
+    for _ in 0..10 {
+        let (head, _) = get(site.front, "/session-test/", "").unwrap();
+        let cookie = session_cookie(&head).unwrap();
+        assert!(cookie.ends_with(".node1"), "{cookie}");
+    }
+    let reaches = |port| TcpStream::connect(("127.0.0.2", port)).is_ok();
+    assert_eq!(
+        [0, 1].map(|index| reaches(site.ports[index])),
+        [false, true]
+    );
+}
