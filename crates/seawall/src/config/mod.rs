@@ -234,6 +234,11 @@ impl Settings {
         self.balancer.check.interval + LINGER_MARGIN
     }
 
+    /// Whether two parts on this machine would take each other's port.
+    pub(crate) fn check_ports(&self) -> Result<(), String> {
+        feasible::ports(self).map_err(|(_, reason)| reason)
+    }
+
     /// The same settings with another data folder.
     pub(crate) fn with_data(mut self, data: PathBuf) -> Self {
         if self.store_url.is_empty() {

@@ -52,6 +52,9 @@ impl Plan {
             ));
         }
         args.front.apply(&mut settings.balancer);
+        settings.check_ports().map_err(|reason| {
+            format!("{reason}; choose other ports with --http, --stats or --node-port")
+        })?;
         Ok(Self {
             settings,
             config: args.config.config.clone(),

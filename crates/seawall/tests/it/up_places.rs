@@ -3,7 +3,7 @@
 use std::{fs, net::TcpStream, process::Stdio};
 
 use crate::{
-    cluster::{get, session_cookie, until},
+    cluster::{get, seawall, session_cookie, until},
     site::{Service, Site},
 };
 
@@ -36,4 +36,30 @@ fn listed_nodes_have_their_weights_and_listen_where_the_list_says() {
         [0, 1].map(|index| reaches(site.ports[index])),
         [false, true]
     );
+}
+
+/// What `up` says when it refuses, before it has made anything.
+fn refusal(options: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = seawall();
+    command.current_dir(folder.path()).arg("up").args(options);
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let made = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(made, 0, "something was started: {error}");
+    error
+}
+
+#[test]
+fn a_port_that_two_parts_would_have_is_nobody_elses_fault() {
+    for (options, parts) in [
+        (["--http", "127.0.0.1:8081"], ["balancer.http", "node2"]),
+        (["--stats", "0.0.0.0:8080"], ["balancer.stats", "node1"]),
+        (["--node-port", "8000"], ["balancer.http", "node1"]),
+    ] {
+        let error = refusal(&options);
+        let is_told = |word: &&str| error.contains(word);
+        assert!(parts.iter().chain(&["--node-port"]).all(is_told), "{error}");
+    }
 }
