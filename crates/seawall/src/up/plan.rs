@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use seawall_net::{Address, SOCKET_PATH_MAX};
+use seawall_net::{Address, BindError, Listeners, SOCKET_PATH_MAX};
 use seawall_store::StoreUrl;
 
 use super::{Child, watch::Watch};
@@ -95,24 +95,14 @@ impl Plan {
         }
     }
 
-    /// Says plainly that a port is taken, before anything is started.
+    /// Says plainly where something cannot listen, before anything is started.
     pub(super) fn check_ports(&self) -> Result<(), String> {
         for NodePlace { name, listen, .. } in self.nodes() {
-            TcpListener::bind(listen).map_err(|error| {
-                format!(
-                    "{name} cannot listen on {listen}: {error}; end what uses the port, or choose \
-                     another with --node-port"
-                )
-            })?;
+            free(*listen).map_err(|error| format!("{name} (--node-port): {error}"))?;
         }
         let front = &self.settings.balancer;
         for (option, address) in [("--http", front.listen), ("--stats", front.stats)] {
-            TcpListener::bind(address).map_err(|error| {
-                format!(
-                    "the balancer cannot listen on {address}: {error}; end what uses the port, or \
-                     choose another with {option}"
-                )
-            })?;
+            free(address).map_err(|error| format!("the balancer ({option}): {error}"))?;
         }
         Ok(())
     }
@@ -219,4 +209,9 @@ impl Plan {
         text += "Ctrl-C ends everything.";
         text
     }
+}
+
+/// Whether somebody could listen there, in the words of those who are going to.
+fn free(address: SocketAddr) -> Result<(), BindError> {
+    Listeners::bind(address, 1).map(drop)
 }

@@ -1,6 +1,10 @@
 //! Where the parts of `seawall up` listen, as the file and the command line say.
 
-use std::{fs, net::TcpStream, process::Stdio};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::Stdio,
+};
 
 use crate::{
     cluster::{get, seawall, session_cookie, until},
@@ -62,4 +66,18 @@ fn a_port_that_two_parts_would_have_is_nobody_elses_fault() {
         let is_told = |word: &&str| error.contains(word);
         assert!(parts.iter().chain(&["--node-port"]).all(is_told), "{error}");
     }
+}
+
+#[test]
+fn why_a_part_cannot_listen_is_said_as_it_is() {
+    // An address for documents, which no machine has (RFC 5737).
+    for option in ["--http", "--stats"] {
+        let error = refusal(&[option, "192.0.2.1:80"]);
+        assert!(error.contains(option), "{error}");
+        assert!(error.contains("this machine has that address"), "{error}");
+        assert!(!error.contains("uses the port"), "{error}");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = refusal(&["--http", &taken.local_addr().unwrap().to_string()]);
+    assert!(error.contains("another process already does"), "{error}");
 }
