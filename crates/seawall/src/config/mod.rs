@@ -32,7 +32,7 @@ use seawall_store::{BatcherSettings, Codec, KeyRing, ServerLimits, StoreOptions,
 use crate::cli::ConfigArgs;
 pub(crate) use duration::parse as parse_duration;
 pub(crate) use error::ConfigError;
-pub(crate) use nodes::{NodePlace, Nodes};
+pub(crate) use nodes::{NO_PORT, NodePlace, Nodes};
 pub(crate) use places::{parse_address, parse_name};
 use raw::Raw;
 

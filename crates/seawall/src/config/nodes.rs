@@ -10,6 +10,9 @@ use seawall_balancer::ServerConfig;
 
 use super::raw;
 
+/// Why nothing that others are to find has port 0.
+pub(crate) const NO_PORT: &str = "port 0 stands for another port at each start, where nobody finds it; choose one from 1 to 65535";
+
 /// A node and its place in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodePlace {
@@ -31,6 +34,9 @@ pub(crate) struct Nodes(Vec<NodePlace>);
 impl Nodes {
     /// `count` nodes of this machine: `node1` on `first_port`, the others on the ports after it.
     pub(crate) fn on_this_machine(count: u16, first_port: u16) -> Result<Self, String> {
+        if first_port == 0 {
+            return Err(NO_PORT.to_owned());
+        }
         if first_port.checked_add(count.saturating_sub(1)).is_none() {
             return Err("the last node's port would exceed 65535; choose a lower one".to_owned());
         }
@@ -61,6 +67,13 @@ impl Nodes {
                 return Err(format!(
                     "{name}: another node has the address {address} already"
                 ));
+            }
+            if [Some(node.address), node.listen]
+                .iter()
+                .flatten()
+                .any(has_no_port)
+            {
+                return Err(format!("{}: {NO_PORT}", node.name));
             }
             if node.weight > 256 {
                 return Err(format!("{}: weights go from 0 to 256", node.name));
@@ -114,4 +127,8 @@ impl Nodes {
         };
         self.iter().map(server).collect()
     }
+}
+
+fn has_no_port(address: &SocketAddr) -> bool {
+    address.port() == 0
 }

@@ -94,6 +94,11 @@ fn wrong_values_say_where_and_what_to_write() {
         "{text}"
     );
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
+    let text = error("[nodes]\nport = 0");
+    assert!(
+        text.contains("nodes.port") && text.contains("port 0"),
+        "{text}"
+    );
     assert!(error("[session.cookie]\nname = \"a b\"").contains("cookie name"));
     assert!(error("[session.cookie]\nsame_site = \"none\"").contains("secure"));
     assert!(error("[session.cookie]\ndomain = \"a b\"").contains("cookie domain"));
@@ -139,6 +144,10 @@ fn a_list_of_nodes_that_contradicts_itself_is_refused() {
     assert!(twice("node2", "node1").contains("names are unique"));
     assert!(twice("192.0.2.12", "192.0.2.11").contains("has the address 192.0.2.11:8080"));
     assert!(twice("weight = 3", "weight = 300").contains("0 to 256"));
+    for place in ["192.0.2.12", "0.0.0.0"] {
+        let text = twice(&format!("{place}:8080"), &format!("{place}:0"));
+        assert!(text.contains("node2: port 0"), "{text}");
+    }
     assert!(twice("node2", "a/b").contains("seawall.toml:6:8: "));
     assert!(twice("192.0.2.12:", "db:").contains("seawall.toml:7:11: "));
     assert!(twice("weight = 3", "wight = 3").contains("did you mean `weight`"));

@@ -13,7 +13,7 @@ use super::{Child, watch::Watch};
 use crate::{
     admin,
     cli::UpArgs,
-    config::{NodePlace, Nodes, Settings},
+    config::{NO_PORT, NodePlace, Nodes, Settings},
     node::cores,
 };
 
@@ -102,6 +102,9 @@ impl Plan {
         }
         let front = &self.settings.balancer;
         for (option, address) in [("--http", front.listen), ("--stats", front.stats)] {
+            if address.port() == 0 {
+                return Err(format!("{option}: {NO_PORT}"));
+            }
             free(address).map_err(|error| format!("the balancer ({option}): {error}"))?;
         }
         Ok(())

@@ -81,3 +81,19 @@ fn why_a_part_cannot_listen_is_said_as_it_is() {
     let error = refusal(&["--http", &taken.local_addr().unwrap().to_string()]);
     assert!(error.contains("another process already does"), "{error}");
 }
+
+#[test]
+fn ports_that_nobody_could_find_are_refused() {
+    for (options, told) in [
+        (["--node-port", "0"], "port 0"),
+        (["--node-port", "65535"], "65535"),
+        (["--http", "127.0.0.1:0"], "--http: port 0"),
+        (["--stats", "127.0.0.1:0"], "--stats: port 0"),
+    ] {
+        let error = refusal(&options);
+        assert!(
+            error.contains(options[0]) && error.contains(told),
+            "{error}"
+        );
+    }
+}
