@@ -91,7 +91,7 @@ pub(crate) struct ConfigArgs {
     #[arg(
         long,
         global = true,
-        env = "SEAWALL_STORE_URL",
+        env = config::STORE_VARIABLE,
         value_name = "URL",
         hide_env_values = true
     )]

@@ -13,7 +13,7 @@ const VARIABLE: &str = "SEAWALL_SESSION_KEYS";
 
 /// The keys that the environment has; `None` when it has none.
 pub(super) fn environment() -> Result<Option<KeyRing>, ConfigError> {
-    let wrong = |reason: String| ConfigError::Environment {
+    let wrong = |reason: String| ConfigError::Given {
         name: VARIABLE,
         reason,
     };

@@ -11,9 +11,9 @@ const GUESS_SIMILARITY: f64 = 0.7;
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// A variable of the environment cannot be used.
+    /// An option of the command line, or a variable of the environment, cannot be used.
     #[error("{name}: {reason}")]
-    Environment { name: &'static str, reason: String },
+    Given { name: &'static str, reason: String },
     /// A key is unknown, a value has another type, or the file is no TOML.
     #[error("{}:{line}:{column}: {reason}", path.display())]
     Syntax {

@@ -12,7 +12,7 @@ mod size;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     path::Path,
@@ -38,6 +38,9 @@ use raw::Raw;
 
 /// The files that are looked for when none is named: here, and where `install` puts it.
 const DEFAULT_FILES: [&str; 2] = ["seawall.toml", "/etc/seawall/seawall.toml"];
+
+/// The variable that gives the store's URL, with its secrets.
+pub(crate) const STORE_VARIABLE: &str = "SEAWALL_STORE_URL";
 
 /// The most requests of a node that may be let wait: more would need more memory than they are worth.
 const QUEUE_LIMIT_MAX: usize = 1 << 24;
@@ -80,13 +83,33 @@ pub(crate) fn load(args: &ConfigArgs) -> Result<Settings, ConfigError> {
         None => find()?.unwrap_or_else(|| (DEFAULT_FILES[0].into(), String::new())),
     };
     let mut raw = Raw::parse(&path, &text)?;
-    if let Some(store) = &args.store {
-        raw.store.url.clone_from(store);
+    if let Some(url) = &args.store {
+        given_store(url)?;
+        raw.store.url.clone_from(url);
     }
     if let Some(webapps) = &args.webapps {
         raw.nodes.webapps.clone_from(webapps);
     }
     Settings::from_raw(&path, raw, encryption::environment()?)
+}
+
+/// Whether the store's URL can be used that the command line or the environment gives. An empty one is
+/// as good as none.
+fn given_store(url: &str) -> Result<(), ConfigError> {
+    if url.is_empty() {
+        return Ok(());
+    }
+    let parsed = url.parse::<StoreUrl>();
+    parsed.map(drop).map_err(|error| {
+        let is_variable = env::var(STORE_VARIABLE).is_ok_and(|variable| variable == url);
+        let name = if is_variable {
+            STORE_VARIABLE
+        } else {
+            "--store"
+        };
+        let reason = error.to_string();
+        ConfigError::Given { name, reason }
+    })
 }
 
 /// Checks a file, or the one that would be used, and says which that is, without doing anything. Only

@@ -13,7 +13,7 @@ use super::{Child, watch::Watch};
 use crate::{
     admin,
     cli::UpArgs,
-    config::{NO_PORT, NodePlace, Nodes, Settings},
+    config::{NO_PORT, NodePlace, Nodes, STORE_VARIABLE, Settings},
     node::cores,
 };
 
@@ -153,7 +153,7 @@ impl Plan {
                 child.argument("--webapps", &webapps.display().to_string());
             }
             // A URL with a password must not stand on a command line, where others can see it.
-            child.environment("SEAWALL_STORE_URL", &self.store_url());
+            child.environment(STORE_VARIABLE, &self.store_url());
             if let Some(path) = &self.settings.admin_token_file {
                 child.environment("SEAWALL_ADMIN_TOKEN_FILE", &path.display().to_string());
             }

@@ -116,6 +116,32 @@ fn check_says_what_nodes_and_balancers_would_refuse() {
 }
 
 #[test]
+fn a_store_that_no_file_names_is_not_blamed_on_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |option: Option<&str>, variable: Option<&str>| {
+        let mut command = seawall();
+        command
+            .current_dir(folder.path())
+            .args(["sessions", "sweep"]);
+        command.args(option.map(|url| ["--store", url]).iter().flatten());
+        command.envs(variable.map(|url| ("SEAWALL_STORE_URL", url)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let (wrong, other) = ("oracle://u:hush@h", "memory:");
+    for (told, name) in [
+        (error(Some(wrong), None), "--store: "),
+        (error(Some(wrong), Some(other)), "--store: "),
+        (error(None, Some(wrong)), "SEAWALL_STORE_URL: "),
+    ] {
+        assert!(told.starts_with(&format!("seawall: {name}")), "{told}");
+        assert!(!told.contains("seawall.toml"), "{told}");
+        assert!(!told.contains("hush"), "{told}");
+    }
+}
+
+#[test]
 fn check_looks_where_the_others_look() {
     let folder = tempfile::tempdir().unwrap();
     let check = |variable: Option<&str>| {
