@@ -27,7 +27,7 @@ pub(crate) use crate::output::{fail, say};
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version, propagate_version = true)]
 struct Cli {
-    /// What to log: error, warn, info, debug, or a filter such as seawall_node=debug.
+    /// What to log: off, error, warn, info, debug or trace, or a filter such as seawall_node=debug.
     #[arg(
         long,
         global = true,

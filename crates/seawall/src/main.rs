@@ -11,6 +11,7 @@ mod config;
 mod disk;
 mod doctor;
 mod drain;
+mod guess;
 mod health;
 mod http_client;
 mod install;

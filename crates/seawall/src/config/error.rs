@@ -5,8 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A guess is offered when at least this much of a key is right.
-const GUESS_SIMILARITY: f64 = 0.7;
+use crate::guess::nearest;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -81,8 +80,5 @@ fn guess(message: &str) -> Option<&str> {
     let unknown = quoted
         .next()
         .filter(|_| message.starts_with("unknown field"))?;
-    let near = |known: &&str| strsim::normalized_damerau_levenshtein(unknown, known);
-    quoted
-        .max_by(|a, b| near(a).total_cmp(&near(b)))
-        .filter(|known| near(known) >= GUESS_SIMILARITY)
+    nearest(unknown, quoted)
 }
