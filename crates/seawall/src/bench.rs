@@ -1,18 +1,22 @@
 //! `seawall bench`: load, with a verdict.
 
-use std::{process::ExitCode, time::Duration};
+use std::{cell::Cell, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
-use http::{Method, Uri};
+use http::{Method, Uri, uri::Scheme};
 use indicatif::{ProgressBar, ProgressStyle};
-use seawall_bench::{BenchError, BenchOptions, Progress, Route};
+use seawall_bench::{BenchError, BenchOptions, Progress, Report, Route};
+use serde_json::json;
 
 use crate::{cli::say, config::parse_duration, node};
 
-/// Exit code 1 when a session was harmed.
+/// What Ctrl-C leaves: 128 and the number of the signal, as a shell has it.
+const INTERRUPTED: u8 = 130;
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// The page's address, for example <http://127.0.0.1:8000/session-test/>.
+    /// The page's address, for example <http://127.0.0.1:8000/session-test/>; https is not supported.
+    #[arg(value_parser = parse_page)]
     url: Uri,
     /// How many sessions.
     #[arg(long, default_value_t = 64)]
@@ -36,7 +40,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = RouteArg::Sticky)]
     route: RouteArg,
     /// More addresses of the page, for --route random.
-    #[arg(long, value_delimiter = ',', value_name = "URL,URL")]
+    #[arg(long, value_delimiter = ',', value_name = "URL,URL", value_parser = parse_page)]
     targets: Vec<Uri>,
     /// Ask for the page with POST, which no proxy may send twice.
     #[arg(long)]
@@ -44,7 +48,7 @@ pub(crate) struct BenchArgs {
     /// Where the random choices start; the report says it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Report in JSON.
+    /// Report in JSON; verdict.word is good or bad.
     #[arg(long)]
     json: bool,
 }
@@ -57,34 +61,90 @@ enum RouteArg {
 
 /// Runs the load and says what came of it.
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode, String> {
-    let options = options(args);
-    // The bar goes to standard error, and only to a terminal.
-    let bar = ProgressBar::new(u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX));
-    let style = ProgressStyle::with_template("{bar:40} {msg}").map_err(|e| e.to_string())?;
-    bar.set_style(style);
+    let options = options(args)?;
+    let bar = bar(args.duration)?;
+    let latest = Cell::new(None);
     let show = |progress: Progress| {
-        bar.set_position(u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX));
+        latest.set(Some(progress));
+        bar.set_position(millis(progress.elapsed));
         bar.set_message(format!(
             "{} requests, {} failed",
             progress.requests, progress.failures
         ));
     };
-    let report = node::runtime()?.block_on(seawall_bench::run(options, show));
+    let measured = node::runtime()?.block_on(async {
+        tokio::select! {
+            report = seawall_bench::run(options, show) => report.map(Some),
+            Ok(()) = tokio::signal::ctrl_c() => Ok(None),
+        }
+    });
     bar.finish_and_clear();
-    let report = report.map_err(|error: BenchError| error.to_string())?;
-    if args.json {
-        say(&serde_json::to_string(&report).map_err(|error| error.to_string())?);
-    } else {
-        say(&report.to_string());
+    match measured.map_err(|error: BenchError| error.to_string())? {
+        Some(report) => tell(&report, args.json),
+        None => {
+            say(&interrupted(latest.get(), args.json));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
     }
-    Ok(if report.passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
-fn options(args: &BenchArgs) -> BenchOptions {
+/// It goes to standard error, and only to a terminal.
+fn bar(duration: Duration) -> Result<ProgressBar, String> {
+    let style = ProgressStyle::with_template("{bar:40} {msg}").map_err(|e| e.to_string())?;
+    Ok(ProgressBar::new(millis(duration)).with_style(style))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Says what a whole run found.
+fn tell(report: &Report, json: bool) -> Result<ExitCode, String> {
+    let (word, code) = match report.passed() {
+        true => ("good", ExitCode::SUCCESS),
+        false => ("bad", ExitCode::FAILURE),
+    };
+    if json {
+        let mut report = serde_json::to_value(report).map_err(|error| error.to_string())?;
+        report["verdict"]["word"] = word.into();
+        say(&report.to_string());
+    } else if report.errors.is_empty() {
+        say(&report.to_string());
+    } else {
+        say(&format!(
+            "{report} (failed requests do not count in it: it is about what became of the sessions)"
+        ));
+    }
+    Ok(code)
+}
+
+/// What is known of a run that was broken off. A verdict needs the last counts of all sessions.
+fn interrupted(latest: Option<Progress>, json: bool) -> String {
+    let (requests, failures) = latest.map_or((0, 0), |latest| (latest.requests, latest.failures));
+    let seconds = latest.map_or(0.0, |latest| latest.elapsed.as_secs_f64());
+    if json {
+        let verdict = json!({ "word": "none" });
+        return json!({
+            "requests": requests, "failed": failures, "seconds": seconds, "verdict": verdict,
+        })
+        .to_string();
+    }
+    format!(
+        "interrupted     after {seconds:.1} s\nrequests        {requests}\nfailed          {failures}\n\
+         verdict         none: only a whole run asks for the last counts"
+    )
+}
+
+/// The address of a page; without a scheme it is one of http.
+fn parse_page(text: &str) -> Result<Uri, String> {
+    let page = match text.contains("://") {
+        true => text.parse(),
+        false => format!("http://{text}").parse(),
+    };
+    page.map_err(|error| format!("{error}; write for example http://127.0.0.1:8000/session-test/"))
+}
+
+fn options(args: &BenchArgs) -> Result<BenchOptions, String> {
     let mut targets = vec![args.url.clone()];
     targets.extend(
         args.targets
@@ -92,7 +152,14 @@ fn options(args: &BenchArgs) -> BenchOptions {
             .filter(|target| **target != args.url)
             .cloned(),
     );
-    BenchOptions {
+    let has_tls = |target: &&Uri| target.scheme() == Some(&Scheme::HTTPS);
+    if let Some(target) = targets.iter().find(has_tls) {
+        return Err(format!(
+            "{target}: https is not supported; give the address of the balancer or a node, which \
+             speak http://"
+        ));
+    }
+    Ok(BenchOptions {
         targets,
         route: match args.route {
             RouteArg::Random => Route::Random,
@@ -106,5 +173,5 @@ fn options(args: &BenchArgs) -> BenchOptions {
         rate: args.rate,
         timeout: args.timeout,
         seed: args.seed,
-    }
+    })
 }

@@ -45,6 +45,11 @@ enum Command {
     /// Run the balancer, in front of any HTTP servers.
     Balance(BalanceArgs),
     /// Put load on a session-test page, of any cluster, and check that no session is harmed.
+    ///
+    /// The verdict is about the sessions: it is bad when updates or sessions were lost, reads were
+    /// stale, or a session gave no last count. Requests that failed are reported, and do not count in
+    /// it. Exit codes: 0 good, 1 bad or not to be run, 2 wrong call, 130 Ctrl-C, with which there is
+    /// no verdict.
     Bench(bench::BenchArgs),
     /// Check a configuration file, and say what is wrong where.
     Check(CheckArgs),
