@@ -118,7 +118,7 @@ pub(crate) struct BalanceArgs {
     #[arg(long = "server", value_name = "SERVER", value_parser = balance::parse_server)]
     pub(crate) servers: Vec<seawall_balancer::ServerConfig>,
     /// How many threads serve requests; one for each two cores by default.
-    #[arg(long)]
+    #[arg(long, value_parser = node::parse_workers)]
     pub(crate) workers: Option<usize>,
     /// End when standard input closes: the supervisor holds its other end.
     #[arg(long, hide = true)]
@@ -171,7 +171,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// How many threads serve requests; all cores by default.
-    #[arg(long)]
+    #[arg(long, value_parser = node::parse_workers)]
     pub(crate) workers: Option<usize>,
     /// End when standard input closes: the supervisor holds its other end.
     #[arg(long, hide = true)]
@@ -184,7 +184,7 @@ pub(crate) struct UpArgs {
     pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) front: FrontArgs,
-    /// How many nodes.
+    /// How many nodes, up to 64.
     #[arg(long)]
     pub(crate) nodes: Option<u16>,
     /// The first node's port; the others take the ports after it.

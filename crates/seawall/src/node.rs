@@ -6,6 +6,9 @@ use seawall_session::SessionSettings;
 
 use crate::{admin, cli::NodeArgs, config::Settings, open_files, parent, service};
 
+/// More threads than any machine has cores are of no use.
+const WORKERS_MAX: usize = 1_024;
+
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
     open_files::raise_limit();
@@ -57,6 +60,14 @@ pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {
 
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many threads serve requests.
+pub(crate) fn parse_workers(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=WORKERS_MAX).contains(count))
+        .ok_or_else(|| format!("write how many threads serve requests, from 1 to {WORKERS_MAX}"))
 }
 
 fn open(settings: &Settings) -> Result<std::sync::Arc<dyn seawall_store::SessionStore>, String> {

@@ -13,6 +13,9 @@ use super::raw;
 /// Why nothing that others are to find has port 0.
 pub(crate) const NO_PORT: &str = "port 0 stands for another port at each start, where nobody finds it; choose one from 1 to 65535";
 
+/// The most nodes that are made by number: each is a process, and serves with threads of its own.
+const COUNT_MAX: u16 = 64;
+
 /// A node and its place in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodePlace {
@@ -34,6 +37,11 @@ pub(crate) struct Nodes(Vec<NodePlace>);
 impl Nodes {
     /// `count` nodes of this machine: `node1` on `first_port`, the others on the ports after it.
     pub(crate) fn on_this_machine(count: u16, first_port: u16) -> Result<Self, String> {
+        if count > COUNT_MAX {
+            return Err(format!(
+                "{count} nodes are too many for one machine; choose up to {COUNT_MAX}"
+            ));
+        }
         if first_port == 0 {
             return Err(NO_PORT.to_owned());
         }

@@ -94,6 +94,7 @@ fn wrong_values_say_where_and_what_to_write() {
         "{text}"
     );
     assert!(error("[nodes]\nport = 65535").contains("nodes.port"));
+    assert!(error("[nodes]\ncount = 65").contains("64"));
     let text = error("[nodes]\nport = 0");
     assert!(
         text.contains("nodes.port") && text.contains("port 0"),

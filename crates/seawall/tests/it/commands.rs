@@ -56,6 +56,24 @@ fn a_wrong_call_is_exit_code_2() {
 }
 
 #[test]
+fn as_many_workers_as_there_can_be_are_from_one_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["node", "balance"] {
+        for count in ["0", "1025", "many"] {
+            let mut call = seawall();
+            call.current_dir(folder.path())
+                .args([command, "--workers", count]);
+            // One that serves in spite of it ends by itself.
+            let output = call.arg("--parent-pipe").output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{error}");
+            let is_told = error.contains("--workers") && error.contains("from 1 to 1024");
+            assert!(is_told, "{error}");
+        }
+    }
+}
+
+#[test]
 fn health_is_well_only_when_all_is() {
     let cluster = Cluster::start();
     let file = cluster.folder.path().join("seawall.toml");

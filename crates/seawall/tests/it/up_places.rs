@@ -97,3 +97,9 @@ fn ports_that_nobody_could_find_are_refused() {
         );
     }
 }
+
+#[test]
+fn more_nodes_than_a_machine_takes_are_refused() {
+    let error = refusal(&["--nodes", "5000"]);
+    assert!(error.contains("--nodes") && error.contains("64"), "{error}");
+}
