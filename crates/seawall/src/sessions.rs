@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use seawall_session::{Listeners, SessionId, SessionSettings, sweep};
 use seawall_store::{
     Clock, Commit, CommitOutcome, Device, LIST_LIMIT, Read, ReadOutcome, SessionKey, SessionRecord,
@@ -53,12 +53,17 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("sessions").args(["id", "principal"]).required(true))]
 struct RevokeArgs {
-    #[command(flatten)]
-    session: Option<OneSession>,
-    /// All sessions of this principal.
-    #[arg(long, conflicts_with = "id", required_unless_present = "id")]
+    /// The session: its id as `list` shows it, or its cookie.
+    // An id may begin with a hyphen.
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    id: Option<String>,
+    /// All sessions of this principal, in all applications.
+    #[arg(long, conflicts_with_all = ["context", "host"])]
     principal: Option<String>,
+    #[command(flatten)]
+    application: Application,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +72,13 @@ struct OneSession {
     // An id may begin with a hyphen.
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
+    #[command(flatten)]
+    application: Application,
+}
+
+/// Whose session it is.
+#[derive(Debug, Args)]
+struct Application {
     /// The application's context path.
     #[arg(long, default_value = "/")]
     context: String,
@@ -114,15 +126,17 @@ async fn carry_out(
             })
         }
         Command::Revoke(RevokeArgs {
-            session: Some(one), ..
-        }) => revoke_one(store, settings, one).await,
+            id: Some(id),
+            application,
+            ..
+        }) => revoke_one(store, settings, id, application).await,
         Command::Revoke(RevokeArgs { principal, .. }) => {
             let principal = principal.as_deref().unwrap_or_default();
             let ended = revoke_all(store, principal).await?;
             Ok(format!("{ended} sessions ended"))
         }
-        Command::Show(one) => {
-            let (key, record) = find(store, settings, one).await?;
+        Command::Show(OneSession { id, application }) => {
+            let (key, record) = find(store, settings, id, application).await?;
             Ok(shown(&key, &record))
         }
         Command::Sweep { older_than } => {
@@ -164,9 +178,10 @@ async fn revoke_all(store: &dyn SessionStore, principal: &str) -> Result<usize, 
 async fn revoke_one(
     store: &dyn SessionStore,
     settings: &SessionSettings,
-    one: &OneSession,
+    id: &str,
+    application: &Application,
 ) -> Result<String, String> {
-    let (key, record) = find(store, settings, one).await?;
+    let (key, record) = find(store, settings, id, application).await?;
     let deletion = Commit::deletion(key, record.origin);
     let outcomes = store
         .commit(&[deletion])
@@ -182,22 +197,20 @@ async fn revoke_one(
 async fn find(
     store: &dyn SessionStore,
     settings: &SessionSettings,
-    one: &OneSession,
+    id: &str,
+    application: &Application,
 ) -> Result<(SessionKey, SessionRecord), String> {
     let settings = SessionSettings {
-        context_path: one.context.as_str().into(),
+        context_path: application.context.as_str().into(),
         ..settings.clone()
     };
-    let virtual_host = match &one.host {
+    let virtual_host = match &application.host {
         Some(host) => host.to_ascii_lowercase().into(),
         None => settings.virtual_host.clone(),
     };
-    let cookie = one.id.split('.').next().unwrap_or_default();
+    let cookie = id.split('.').next().unwrap_or_default();
     let hashed = SessionId::parse(cookie).map(|id| id.stored());
-    for id in [Some(Arc::from(one.id.as_str())), hashed]
-        .into_iter()
-        .flatten()
-    {
+    for id in [Some(Arc::from(id)), hashed].into_iter().flatten() {
         let key = SessionKey {
             id,
             context: settings.key_context(),
@@ -221,7 +234,7 @@ async fn find(
     }
     Err(format!(
         "no such session in the application at {}; say --context if it is another",
-        one.context
+        application.context
     ))
 }
 
@@ -319,8 +332,7 @@ fn time(timestamp: Timestamp) -> String {
 
 /// Deletes a session that a check made; one that is left behind expires by itself.
 pub(crate) async fn forget(settings: &Settings, cookie: &str, context: &str) {
-    let one = OneSession {
-        id: cookie.to_owned(),
+    let application = Application {
         context: context.to_owned(),
         host: None,
     };
@@ -328,7 +340,7 @@ pub(crate) async fn forget(settings: &Settings, cookie: &str, context: &str) {
     let Ok(store) = opened.await else {
         return;
     };
-    let revoked = revoke_one(&*store, &settings.session, &one).await;
+    let revoked = revoke_one(&*store, &settings.session, cookie, &application).await;
     if let Err(reason) = revoked {
         tracing::debug!(reason, "the session of a check is left to expire");
     }

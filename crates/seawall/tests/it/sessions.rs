@@ -214,3 +214,21 @@ async fn devices_are_listed_and_shown_and_shared_sessions_are_found() {
     let (_, revoked) = sessions(&url, &[&["revoke", cookie], &host[..]].concat());
     assert!(revoked.contains("the session has ended"), "{revoked}");
 }
+
+#[test]
+fn revoking_takes_one_session_or_all_of_a_principal() {
+    let error = |more: &[&str]| {
+        let mut command = seawall();
+        let output = command.args(["sessions", "revoke"]).args(more).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let none = error(&[]);
+    assert!(none.contains("<ID|--principal <PRINCIPAL>>"), "{none}");
+    assert!(!none.contains("--principal <PRINCIPAL> <ID>"), "{none}");
+    let both = error(&["id", "--principal", "user:1"]);
+    assert!(both.contains("cannot be used with"), "{both}");
+    let unfit = error(&["--principal", "user:1", "--context", "/shop"]);
+    assert!(unfit.contains("--context"), "{unfit}");
+}
