@@ -74,7 +74,7 @@ enum Command {
     Reference(ReferenceArgs),
     /// Look at sessions, end them, or sweep expired ones.
     Sessions(SessionsArgs),
-    /// Show the cluster at a glance: balancer, nodes and store.
+    /// Show the cluster at a glance: balancer, nodes and store; exit code 0 shown, however it is.
     Status(StatusArgs),
     /// Remove what `install` made; data stay without --purge.
     Uninstall(UninstallArgs),

@@ -94,6 +94,12 @@ fn parts_that_cannot_be_seen_are_said_and_waited_for_no_longer_than_needed() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_used_is_exit_code_1() {
+    let site = Site::plan(1, "[stroe]");
+    assert_eq!(site.run(&["status"]).status.code(), Some(1));
+}
+
+#[test]
 fn it_goes_on_until_it_is_told_to_end() {
     let site = Site::start(1, "");
     let mut command = site.seawall(&["status", "--watch", "--json"]);
