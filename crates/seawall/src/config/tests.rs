@@ -112,6 +112,28 @@ fn wrong_values_say_where_and_what_to_write() {
     );
 }
 
+#[test]
+fn durations_that_cannot_be_used_are_explained() {
+    for (key, or) in [
+        ("store.patience", ""),
+        ("session.idle_timeout", ", or \"none\""),
+        ("session.touch_interval", ", or \"auto\""),
+    ] {
+        let text = error(&format!("{key} = 5"));
+        let place = format!("seawall.toml:1:{}: ", key.len() + 4);
+        assert!(text.starts_with(&place), "{text}");
+        assert!(text.contains("write \"5s\""), "{text}");
+        let text = error(&format!("{key} = true"));
+        assert!(text.ends_with(&format!("for example \"5s\"{or}")), "{text}");
+        let text = error(&format!("{key} = \"400000d\""));
+        assert!(text.contains("too long"), "{text}");
+    }
+    for zero in ["0", "\"0s\""] {
+        let text = error(&format!("store.patience = {zero}"));
+        assert!(text.contains("too short"), "{text}");
+    }
+}
+
 const LIST: &str = r#"
 [[node]]
 name = "node1"
