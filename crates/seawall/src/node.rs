@@ -7,7 +7,7 @@ use seawall_session::SessionSettings;
 use crate::{admin, cli::NodeArgs, config::Settings, open_files, parent, service};
 
 /// More threads than any machine has cores are of no use.
-const WORKERS_MAX: usize = 1_024;
+pub(crate) const WORKERS_MAX: usize = 1_024;
 
 /// Runs a node until it is asked to end.
 pub(crate) fn run(settings: Settings, args: &NodeArgs) -> Result<(), String> {

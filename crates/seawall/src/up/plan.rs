@@ -14,7 +14,7 @@ use crate::{
     admin,
     cli::UpArgs,
     config::{NO_PORT, NodePlace, Nodes, STORE_VARIABLE, Settings},
-    node::cores,
+    node::{WORKERS_MAX, cores},
 };
 
 /// The processes of a cluster on this machine.
@@ -131,7 +131,7 @@ impl Plan {
     pub(super) fn children(&self) -> Result<(Vec<Child>, Child), String> {
         let program = std::env::current_exe()
             .map_err(|error| format!("this program cannot be found again: {error}"))?;
-        let workers = (cores() / self.settings.nodes.len()).max(1);
+        let workers = (cores() / self.settings.nodes.len()).clamp(1, WORKERS_MAX);
         let child = |place: &NodePlace| {
             let NodePlace { name, listen, .. } = place;
             let (address, path) = (place.address, "/.seawall/health");
