@@ -9,7 +9,7 @@ use seawall_net::{
     BindError, Listener, Listeners, Shutdown, UnixBindError, UnixSocket, Workers, WorkersError,
     serve,
 };
-use seawall_session::Sweeper;
+use seawall_session::{SettingsError, Sweeper};
 use seawall_store::Batcher;
 use tokio::sync::{Barrier, SetOnce};
 
@@ -29,8 +29,8 @@ pub enum NodeError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A setting is wrong.
-    #[error("{0}")]
-    Settings(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The webapps folder cannot be read.
     #[error("webapps folder {folder}: {source}; create it, or name another one")]
     Webapps {
@@ -61,7 +61,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`] says what is wrong and what to do.
     pub fn bind(config: NodeConfig) -> Result<Self, NodeError> {
-        config.sessions.validate().map_err(NodeError::Settings)?;
+        config.sessions.validate()?;
         if let Some(folder) = &config.webapps {
             std::fs::read_dir(folder).map_err(|source| NodeError::Webapps {
                 folder: folder.display().to_string(),

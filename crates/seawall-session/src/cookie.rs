@@ -7,7 +7,7 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
-use crate::id::SessionId;
+use crate::{id::SessionId, settings::SettingsError};
 
 /// How many cookies of the session's name are looked at; a client normally sends one.
 const CANDIDATE_LIMIT: usize = 4;
@@ -154,68 +154,48 @@ impl CookieSettings {
     /// Checks that the settings can stand in a cookie, and that browsers would keep it.
     ///
     /// # Errors
-    /// What is wrong, for the person who set it.
-    pub fn validate(&self) -> Result<(), String> {
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), SettingsError> {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if self.name.is_empty() || !self.name.bytes().all(token) {
-            return Err(format!(
-                "cookie name {:?}: use letters, digits, - and _",
-                self.name
-            ));
+            return Err(SettingsError::CookieName(self.name.clone()));
         }
         let path = |b: u8| b.is_ascii_graphic() && b != b';';
         if !self.path.starts_with('/') || !self.path.bytes().all(path) {
-            return Err(format!(
-                "cookie path {:?}: start it with / and leave out ;",
-                self.path
-            ));
+            return Err(SettingsError::CookiePath(self.path.clone()));
         }
-        if let Some(text) = &self.domain
-            && !is_domain(text)
-        {
-            return Err(format!(
-                "cookie domain {text:?}: write a host name, such as shop.example; each part of it \
-                 begins and ends with a letter or digit"
-            ));
+        if let Some(domain) = self.domain.as_ref().filter(|domain| !is_domain(domain)) {
+            return Err(SettingsError::CookieDomain(domain.clone()));
         }
-        self.kept_by_browsers()
+        self.why_dropped().map_or(Ok(()), |why| {
+            let name = self.name.clone();
+            Err(SettingsError::DroppedCookie { name, why })
+        })
     }
 
-    /// Checks what browsers ask of a cookie; they drop others without a word (RFC 6265bis, sections
-    /// 4.1.3 and 5.7). `__Http-` asks for `HttpOnly` as well, which is always there; `__Host-Http-` for
-    /// that and what `__Host-` asks for.
-    fn kept_by_browsers(&self) -> Result<(), String> {
+    /// What browsers ask of a cookie that this one does not have; they drop it without a word (RFC
+    /// 6265bis, sections 4.1.3 and 5.7). `__Http-` asks for `HttpOnly` as well, which is always there;
+    /// `__Host-Http-` for that and what `__Host-` asks for.
+    fn why_dropped(&self) -> Option<&'static str> {
         let is_secure = self.secure == Secure::Always;
         let begins = |prefix: &str| {
             let beginning = self.name.get(..prefix.len());
             beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
         };
-        if self.same_site == SameSite::None && !is_secure {
-            return Err("cookie with SameSite=None: browsers drop it unless it is secure".into());
-        }
         let asks_for_secure = ["__Secure-", "__Http-", "__Host-"].into_iter().any(begins);
-        if asks_for_secure && !is_secure {
-            let name = &self.name;
-            return Err(format!(
-                "cookie name {name:?}: browsers drop it unless it is secure"
-            ));
+        if self.same_site == SameSite::None && !is_secure {
+            Some("with SameSite=None, unless it is secure")
+        } else if asks_for_secure && !is_secure {
+            Some("for its name's beginning, unless it is secure")
+        } else if self.max_age.is_some_and(|max_age| max_age.as_secs() == 0) {
+            Some("with a maximal age of less than 1 s")
+        } else if begins("__Host-") && self.domain.is_some() {
+            Some("for its name's beginning, if it has a domain")
+        } else if begins("__Host-") && &*self.path != "/" {
+            Some("for its name's beginning, unless its path is /")
+        } else {
+            None
         }
-        if self.max_age.is_some_and(|max_age| max_age.as_secs() == 0) {
-            return Err("cookie with a maximal age of less than 1 s: browsers drop it".into());
-        }
-        if begins("__Host-") && self.domain.is_some() {
-            let name = &self.name;
-            return Err(format!(
-                "cookie name {name:?}: browsers drop it if it has a domain"
-            ));
-        }
-        if begins("__Host-") && &*self.path != "/" {
-            let Self { name, path, .. } = self;
-            return Err(format!(
-                "cookie name {name:?}: browsers drop it unless its path is /, not {path:?}"
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -352,8 +332,18 @@ mod tests {
         };
         let host = |path, secure| settings("__Host-id", path, secure, SameSite::Lax).validate();
         assert!(host("/", Secure::Always).is_ok());
-        assert!(host("/", Secure::Never).unwrap_err().contains("secure"));
-        assert!(host("/shop", Secure::Always).unwrap_err().contains("path"));
+        assert!(
+            host("/", Secure::Never)
+                .unwrap_err()
+                .to_string()
+                .contains("secure")
+        );
+        assert!(
+            host("/shop", Secure::Always)
+                .unwrap_err()
+                .to_string()
+                .contains("path")
+        );
         let secure = |secure| settings("__SECURE-id", "/shop", secure, SameSite::Lax).validate();
         assert!(secure(Secure::Always).is_ok());
         assert!(secure(Secure::Never).is_err());

@@ -62,7 +62,7 @@ pub use manager::{SessionManager, Visited};
 pub use outage::{UNVERIFIED, UNVERIFIED_HEADER};
 pub use principals::PrincipalLimit;
 pub use session::Session;
-pub use settings::{Consistency, OnOutage, SessionSettings};
+pub use settings::{Consistency, OnOutage, SessionSettings, SettingsError};
 pub use statistics::SessionStatistics;
 pub use sweep::Sweeper;
 pub use watch::Watch;

@@ -20,7 +20,7 @@ use crate::{
     draft::{Draft, Intent},
     error::SessionError,
     id::SessionId,
-    settings::SessionSettings,
+    settings::{SessionSettings, SettingsError},
     statistics::Counters,
     watch::{Task, Watches},
 };
@@ -102,7 +102,7 @@ impl SessionManager {
         batcher: Batcher,
         clock: Arc<dyn Clock>,
         settings: SessionSettings,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SettingsError> {
         settings.validate()?;
         let shared = Shared {
             batcher,
@@ -136,14 +136,14 @@ impl SessionManager {
     ///
     /// # Errors
     /// What is wrong, when they are not shared or the path is too long.
-    pub fn application(&self, context_path: &str) -> Result<Self, String> {
+    pub fn application(&self, context_path: &str) -> Result<Self, SettingsError> {
         let settings = SessionSettings {
             context_path: context_path.into(),
             ..self.settings().clone()
         };
         settings.validate()?;
         if !settings.shared_id {
-            return Err("session ids are not shared: set session.shared_id".to_owned());
+            return Err(SettingsError::NotShared);
         }
         Ok(Self {
             inner: self.inner.clone(),

@@ -9,6 +9,7 @@ use crate::{
     limits::{LimitExceeded, check_principal},
     manager::SessionManager,
     session::Session,
+    settings::SettingsError,
 };
 
 /// How many sessions a principal may have (1 at least, less than [`LIST_LIMIT`]), and what happens to
@@ -22,14 +23,12 @@ pub enum PrincipalLimit {
 }
 
 impl PrincipalLimit {
-    pub(crate) fn validate(self) -> Result<(), String> {
+    pub(crate) fn validate(self) -> Result<(), SettingsError> {
         let (Self::EvictOldest(limit) | Self::Refuse(limit)) = self;
         if (1..usize::from(LIST_LIMIT)).contains(&limit) {
             return Ok(());
         }
-        Err(format!(
-            "principal limit {limit}: it must be at least 1 and less than {LIST_LIMIT}"
-        ))
+        Err(SettingsError::PrincipalLimit(limit))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use seawall_store::LIST_LIMIT;
+
 use crate::{
     compartment::SHARED_CONTEXT, cookie::CookieSettings, events::Listeners, limits::SessionLimits,
     principals::PrincipalLimit,
@@ -156,21 +158,22 @@ impl SessionSettings {
     /// Checks what would break keys or cookies.
     ///
     /// # Errors
-    /// What is wrong, for the person who set it.
-    pub fn validate(&self) -> Result<(), String> {
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), SettingsError> {
         let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if self.node.is_empty() || self.node.len() > 60 || !self.node.bytes().all(name) {
-            return Err(format!(
-                "node name {:?}: use up to 60 letters, digits, - and _",
-                self.node
-            ));
+        if self.node.is_empty() || self.node.len() > KEY_PART || !self.node.bytes().all(name) {
+            return Err(SettingsError::Node(self.node.clone()));
+        }
+        if !self.context_path.starts_with('/') {
+            return Err(SettingsError::ContextPath(self.context_path.clone()));
         }
         for (what, text) in [
             ("context path", &self.context_path),
             ("virtual host", &self.virtual_host),
         ] {
-            if text.len() > 60 {
-                return Err(format!("{what} {text:?}: the session table takes 60 bytes"));
+            if text.len() > KEY_PART {
+                let text = text.clone();
+                return Err(SettingsError::TooLong { what, text });
             }
         }
         for (what, timeout) in [
@@ -178,16 +181,72 @@ impl SessionSettings {
             ("renewal timeout", self.renewal_timeout),
         ] {
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return Err(format!("{what}: every session would be too old at once"));
+                return Err(SettingsError::NoTime(what));
             }
         }
         if self.attempt_limit == 0 {
-            return Err("attempt limit 0: every request must try once".to_owned());
+            return Err(SettingsError::NoAttempt);
         }
-        self.principal_limit
-            .map_or(Ok(()), PrincipalLimit::validate)?;
+        if let Some(limit) = self.principal_limit {
+            limit.validate()?;
+        }
         self.cookie.validate()
     }
+}
+
+/// The most bytes that the session table takes of a node's name, a context path or a virtual host.
+const KEY_PART: usize = 60;
+
+/// What is wrong with settings, for the person who set them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A context path that is none.
+    #[error("context path {0:?}: begin it with /")]
+    ContextPath(Arc<str>),
+    /// A domain that no cookie can have.
+    #[error(
+        "cookie domain {0:?}: write a host name, such as shop.example; each part of it begins and ends \
+         with a letter or digit"
+    )]
+    CookieDomain(Arc<str>),
+    /// A name that no cookie can have.
+    #[error("cookie name {0:?}: use letters, digits, - and _")]
+    CookieName(Arc<str>),
+    /// A path that no cookie can have.
+    #[error("cookie path {0:?}: start it with / and leave out ;")]
+    CookiePath(Arc<str>),
+    /// A cookie that browsers drop without a word.
+    #[error("cookie {name:?}: browsers drop it {why}")]
+    DroppedCookie {
+        /// The cookie's name.
+        name: Arc<str>,
+        /// When they do, or unless what.
+        why: &'static str,
+    },
+    /// No request could do its work.
+    #[error("attempt limit 0: every request must try once")]
+    NoAttempt,
+    /// A timeout of nothing.
+    #[error("{0}: every session would be too old at once")]
+    NoTime(&'static str),
+    /// A name that no node can have.
+    #[error("node name {0:?}: use up to {KEY_PART} letters, digits, - and _")]
+    Node(Arc<str>),
+    /// Another application is to share ids that are not shared.
+    #[error("session ids are not shared: set session.shared_id")]
+    NotShared,
+    /// A limit that nobody can keep.
+    #[error("principal limit {0}: it must be at least 1 and less than {LIST_LIMIT}")]
+    PrincipalLimit(usize),
+    /// What does not fit into the session table.
+    #[error("{what} {text:?}: the session table takes {KEY_PART} bytes")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How it is written.
+        text: Arc<str>,
+    },
 }
 
 #[cfg(test)]
@@ -228,8 +287,10 @@ mod tests {
             node: "node.1".into(),
             ..SessionSettings::default()
         };
-        assert!(node.validate().unwrap_err().contains("node.1"));
-        assert!(context(&"/x".repeat(40)).validate().is_err());
+        assert!(node.validate().unwrap_err().to_string().contains("node.1"));
+        for path in ["", "shop", &"/x".repeat(40)] {
+            assert!(context(path).validate().is_err(), "{path}");
+        }
         assert!(SessionSettings::default().validate().is_ok());
     }
 
@@ -239,13 +300,25 @@ mod tests {
             attempt_limit: 0,
             ..SessionSettings::default()
         };
-        assert!(no_attempt.validate().unwrap_err().contains("attempt limit"));
+        assert!(
+            no_attempt
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("attempt limit")
+        );
         for limit in [PrincipalLimit::Refuse(0), PrincipalLimit::EvictOldest(0)] {
             let no_login = SessionSettings {
                 principal_limit: Some(limit),
                 ..SessionSettings::default()
             };
-            assert!(no_login.validate().unwrap_err().contains("principal limit"));
+            assert!(
+                no_login
+                    .validate()
+                    .unwrap_err()
+                    .to_string()
+                    .contains("principal limit")
+            );
         }
     }
 }

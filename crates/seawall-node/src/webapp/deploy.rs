@@ -10,6 +10,7 @@ use std::{
 };
 
 use minijinja::{Environment, Value, context};
+use seawall_session::SettingsError;
 use seawall_store::Batcher;
 use tokio::runtime::Handle;
 
@@ -135,11 +136,9 @@ impl Deployer {
         if let Some(manager) = self.managers.get(application) {
             return Some(manager.clone());
         }
-        let context_path = context_path(application);
-        match context_path
-            .and_then(|path| self.sites(&path))
-            .map(Arc::new)
-        {
+        let sites = context_path(application)
+            .and_then(|path| self.sites(&path).map_err(|error| error.to_string()));
+        match sites.map(Arc::new) {
             Ok(manager) => {
                 self.managers
                     .insert(application.to_owned(), manager.clone());
@@ -152,7 +151,7 @@ impl Deployer {
         }
     }
 
-    fn sites(&mut self, context_path: &str) -> Result<Sites, String> {
+    fn sites(&mut self, context_path: &str) -> Result<Sites, SettingsError> {
         if !self.config.sessions.shared_id {
             return Sites::new(&self.config, &self.batcher, context_path);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_session::{SessionManager, SessionSettings, SessionStatistics};
+use seawall_session::{SessionManager, SessionSettings, SessionStatistics, SettingsError};
 use seawall_store::Batcher;
 
 use crate::config::NodeConfig;
@@ -21,7 +21,7 @@ impl Sites {
         config: &NodeConfig,
         batcher: &Batcher,
         context_path: &str,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SettingsError> {
         let on = |virtual_host: Option<&str>| {
             let mut settings = SessionSettings {
                 context_path: context_path.into(),
@@ -45,18 +45,18 @@ impl Sites {
         });
         Ok(Self {
             any: on(None)?,
-            named: named.collect::<Result<_, String>>()?,
+            named: named.collect::<Result<_, SettingsError>>()?,
         })
     }
 
     /// The sessions of another application that shares the ids of this one.
-    pub(super) fn application(&self, context_path: &str) -> Result<Self, String> {
+    pub(super) fn application(&self, context_path: &str) -> Result<Self, SettingsError> {
         let named = self.named.iter();
         let named =
             named.map(|(host, sessions)| Ok((host.clone(), sessions.application(context_path)?)));
         Ok(Self {
             any: self.any.application(context_path)?,
-            named: named.collect::<Result<_, String>>()?,
+            named: named.collect::<Result<_, SettingsError>>()?,
         })
     }
 

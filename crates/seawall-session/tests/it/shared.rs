@@ -127,7 +127,7 @@ async fn unknown_ids_are_not_adopted_by_any_application() {
 async fn ids_are_shared_only_if_that_is_set() {
     let (store, clock) = (Watched::new(), clock());
     let alone = node(store, clock, settings("node1"));
-    let error = alone.application("/forum").unwrap_err();
+    let error = alone.application("/forum").unwrap_err().to_string();
     assert!(error.contains("session.shared_id"), "{error}");
 }
 

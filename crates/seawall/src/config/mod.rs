@@ -192,7 +192,7 @@ impl Settings {
         };
         session
             .validate()
-            .map_err(|reason| wrong("session", reason))?;
+            .map_err(|error| wrong("session", error.to_string()))?;
         virtual_hosts(&raw.session.virtual_hosts)
             .map_err(|reason| wrong("session.virtual_hosts", reason))?;
         let proxies = raw.nodes.trusted_proxies.iter();

@@ -200,7 +200,7 @@ async fn paths_over_sixty_bytes_are_refused_before_anything_is_lost() {
     let browser = Browser::default();
     set(&longest, &browser, "count", 1).await;
     assert_eq!(read(&longest, &browser, "count").await, Some(1));
-    let error = placed(61).validate().unwrap_err();
+    let error = placed(61).validate().unwrap_err().to_string();
     assert!(
         error.contains("context path") && error.contains("60"),
         "{error}"
