@@ -190,7 +190,7 @@ pub(crate) struct UpArgs {
     /// The first node's port; the others take the ports after it.
     #[arg(long, value_name = "PORT")]
     pub(crate) node_port: Option<u16>,
-    /// The data folder.
+    /// The data folder, for one `seawall up` at a time.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `seawall up`: a whole cluster on this machine, as child processes that are restarted.
 
 mod child;
+mod lock;
 mod plan;
 mod ready;
 mod watch;
@@ -29,7 +30,7 @@ pub(crate) fn run(settings: Settings, args: &UpArgs, log: &str) -> Result<(), St
     let mut plan = Plan::new(settings, args, log)?;
     plan.warn_of_separate_stores();
     plan.check_ports()?;
-    plan.make_data_folder()?;
+    let _lock = plan.take_data_folder()?;
     plan.make_admin_token()?;
     let shutdown = Shutdown::new();
     node::end_on_signal(&shutdown)?;

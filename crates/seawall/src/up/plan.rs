@@ -9,7 +9,7 @@ use std::{
 use seawall_net::{Address, BindError, Listeners, SOCKET_PATH_MAX};
 use seawall_store::StoreUrl;
 
-use super::{Child, watch::Watch};
+use super::{Child, lock::FolderLock, watch::Watch};
 use crate::{
     admin,
     cli::UpArgs,
@@ -63,7 +63,7 @@ impl Plan {
     }
 
     /// Where a node listens for the balancer, if the path is not too long for a socket. The port
-    /// keeps apart two clusters that share a data folder.
+    /// keeps it apart from a node that is still ending after its `up` was killed.
     fn socket(&self, name: &str, address: SocketAddr) -> Option<PathBuf> {
         let file = format!("{name}-{}.sock", address.port());
         let path = std::path::absolute(&self.settings.data).ok()?.join(file);
@@ -110,14 +110,16 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn make_data_folder(&self) -> Result<(), String> {
+    /// Makes the folder if need be, and holds it for this process.
+    pub(super) fn take_data_folder(&self) -> Result<FolderLock, String> {
         let folder = &self.settings.data;
         fs::create_dir_all(folder).map_err(|error| {
             format!(
                 "data folder {}: {error}; choose another with --data",
                 folder.display()
             )
-        })
+        })?;
+        FolderLock::take(folder)
     }
 
     /// Without it the nodes could not be drained.

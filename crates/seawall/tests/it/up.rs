@@ -6,10 +6,12 @@ use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
 };
-use seawall_testing::TestPostgres;
+use seawall_testing::{TestPostgres, free_port};
 
 use crate::{
-    cluster::{Cluster, MOST_NODES, get, seawall, session_cookie, until, visit_count},
+    cluster::{
+        Cluster, MOST_NODES, get, ports_in_a_row, seawall, session_cookie, until, visit_count,
+    },
     failover::rounds,
 };
 
@@ -163,6 +165,34 @@ fn no_child_outlives_its_supervisor() {
             (kill(node, None) == Err(Errno::ESRCH)).then_some(())
         });
     }
+}
+
+#[test]
+fn a_data_folder_has_one_cluster_at_a_time() {
+    let mut first = Cluster::start();
+    let data = first.folder.path().join("seawall-data");
+    let front = format!("127.0.0.1:{}", free_port());
+    let stats = format!("127.0.0.1:{}", free_port());
+    let mut second = seawall();
+    second.args(["up", "--http", &front, "--stats", &stats, "--node-port"]);
+    second.arg(ports_in_a_row().to_string());
+    let output = second.arg("--data").arg(&data).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let told = format!(
+        "another `seawall up` (process {}) uses the data folder {}; stop it, or give --data another folder",
+        first.supervisor_pid(),
+        data.display()
+    );
+    assert!(error.contains(&told), "{error}");
+    assert_eq!(output.stdout, b"", "it was started all the same");
+    // Nothing that the first one leaves is in the way, not even nodes that have yet to end.
+    kill(first.supervisor_pid(), Signal::SIGKILL).unwrap();
+    first.reap();
+    let third = Cluster::with(|up| {
+        up.arg("--data").arg(&data);
+    });
+    assert!(third.end(), "it ended with an error");
 }
 
 #[test]
