@@ -124,6 +124,9 @@ pub enum BenchError {
         /// What the system said.
         reason: String,
     },
+    /// It was stopped before the load.
+    #[error("stopped before there was a report")]
+    Stopped,
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, watch},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -50,18 +51,27 @@ struct Load {
     started: Instant,
     /// How many requests have been due, at a fixed rate.
     due: Mutex<u32>,
+    /// Whether no request may begin any more, though there is time left.
+    stopped: watch::Sender<bool>,
 }
 
-/// Puts the load on and says what came of it.
+/// Puts the load on and says what came of it. With `stop` the load ends early: what is under way is
+/// waited for, and the report is as whole as any.
 ///
 /// # Errors
-/// [`BenchError`] when the options make no sense or the page does not answer before the load.
+/// [`BenchError`] when the options make no sense, or the page does not answer before the load, or
+/// `stop` comes before it.
 pub async fn run(
     options: BenchOptions,
+    stop: impl Future<Output = ()>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Report, BenchError> {
     options.validate()?;
-    let load = Arc::new(Load::prepare(options).await?);
+    let mut stop = pin!(stop);
+    let load = tokio::select! {
+        load = Load::prepare(options) => Arc::new(load?),
+        () = &mut stop => return Err(BenchError::Stopped),
+    };
     let mut connections = JoinSet::new();
     for index in 0..load.options.connections {
         connections.spawn(load.clone().keep_busy(index as u64));
@@ -70,6 +80,7 @@ pub async fn run(
     loop {
         tokio::select! {
             ended = connections.join_next() => if ended.is_none() { break },
+            () = &mut stop, if !*load.stopped.borrow() => { load.stopped.send_replace(true); },
             _ = tick.tick() => progress(load.progress()),
         }
     }
@@ -111,6 +122,7 @@ impl Load {
             tally: Mutex::new(Tally::new()),
             started: Instant::now(),
             due: Mutex::new(0),
+            stopped: watch::Sender::new(false),
             options,
         };
         load.make_sessions().await?;
@@ -145,12 +157,18 @@ impl Load {
         }
     }
 
-    /// Sends requests over one connection until the time is up.
+    /// Sends requests over one connection until the time is up or the load is stopped.
     async fn keep_busy(self: Arc<Self>, index: u64) {
         let mut random = SmallRng::seed_from_u64(self.options.seed.wrapping_add(index));
         let mut connections = Connections::default();
-        while let Some(due) = self.next_due().await {
-            let Ok(_place): Result<SemaphorePermit<'_>, _> = self.places.acquire().await else {
+        let mut stopped = self.stopped.subscribe();
+        loop {
+            let turn = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => None,
+                turn = self.next_turn() => turn,
+            };
+            let Some((due, _place)) = turn else {
                 return;
             };
             let Some(user) = lock(&self.free).pop_front() else {
@@ -170,6 +188,13 @@ impl Load {
             }
             lock(&self.free).push_back(user);
         }
+    }
+
+    /// Waits until the next request is due and may use a session; `None` when the time is up.
+    async fn next_turn(&self) -> Option<(Instant, SemaphorePermit<'_>)> {
+        let due = self.next_due().await?;
+        let place = self.places.acquire().await.ok()?;
+        Some((due, place))
     }
 
     /// Waits until the next request is due; `None` when the time is up.

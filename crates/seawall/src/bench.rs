@@ -6,11 +6,19 @@ use clap::{Args, ValueEnum};
 use http::{Method, Uri, uri::Scheme};
 use indicatif::{ProgressBar, ProgressStyle};
 use seawall_bench::{BenchError, BenchOptions, Progress, Report, Route};
-use serde_json::json;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
-use crate::{cli::say, config::parse_duration, node};
+use crate::{
+    cli::say,
+    config::parse_duration,
+    node,
+    output::{complain, fail},
+};
 
-/// What Ctrl-C leaves: 128 and the number of the signal, as a shell has it.
+/// What a Ctrl-C that leaves no report exits with: 128 and the number of the signal, as a shell has it.
 const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
@@ -63,28 +71,55 @@ enum RouteArg {
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode, String> {
     let options = options(args)?;
     let bar = bar(args.duration)?;
-    let latest = Cell::new(None);
+    let runtime = node::runtime()?;
+    let measured = runtime.block_on(async {
+        let interrupts = signal(SignalKind::interrupt());
+        let interrupts = interrupts.map_err(|error| format!("SIGINT: {error}"))?;
+        Ok::<_, String>(measure(options, &bar, interrupts).await)
+    })?;
+    // Not to wait for a name server that does not answer.
+    runtime.shutdown_background();
+    bar.finish_and_clear();
+    match measured {
+        Ok(report) => tell(&report, args.json),
+        Err(error @ BenchError::Stopped) => {
+            fail(&error);
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The first Ctrl-C ends the load, the second one the waiting for what came of it.
+async fn measure(
+    options: BenchOptions,
+    bar: &ProgressBar,
+    mut interrupts: Signal,
+) -> Result<Report, BenchError> {
+    let is_on = Cell::new(false);
     let show = |progress: Progress| {
-        latest.set(Some(progress));
+        is_on.set(true);
         bar.set_position(millis(progress.elapsed));
         bar.set_message(format!(
             "{} requests, {} failed",
             progress.requests, progress.failures
         ));
     };
-    let measured = node::runtime()?.block_on(async {
-        tokio::select! {
-            report = seawall_bench::run(options, show) => report.map(Some),
-            Ok(()) = tokio::signal::ctrl_c() => Ok(None),
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let interrupted_twice = async {
+        interrupts.recv().await;
+        if is_on.get() {
+            bar.suspend(|| complain("The load ends; Ctrl-C again ends without a report."));
         }
-    });
-    bar.finish_and_clear();
-    match measured.map_err(|error: BenchError| error.to_string())? {
-        Some(report) => tell(&report, args.json),
-        None => {
-            say(&interrupted(latest.get(), args.json));
-            Ok(ExitCode::from(INTERRUPTED))
-        }
+        let _ = stop.send(());
+        interrupts.recv().await;
+    };
+    tokio::select! {
+        report = seawall_bench::run(options, stopped, show) => report,
+        () = interrupted_twice => Err(BenchError::Stopped),
     }
 }
 
@@ -98,7 +133,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Says what a whole run found.
+/// Says what the run found.
 fn tell(report: &Report, json: bool) -> Result<ExitCode, String> {
     let (word, code) = match report.passed() {
         true => ("good", ExitCode::SUCCESS),
@@ -116,23 +151,6 @@ fn tell(report: &Report, json: bool) -> Result<ExitCode, String> {
         ));
     }
     Ok(code)
-}
-
-/// What is known of a run that was broken off. A verdict needs the last counts of all sessions.
-fn interrupted(latest: Option<Progress>, json: bool) -> String {
-    let (requests, failures) = latest.map_or((0, 0), |latest| (latest.requests, latest.failures));
-    let seconds = latest.map_or(0.0, |latest| latest.elapsed.as_secs_f64());
-    if json {
-        let verdict = json!({ "word": "none" });
-        return json!({
-            "requests": requests, "failed": failures, "seconds": seconds, "verdict": verdict,
-        })
-        .to_string();
-    }
-    format!(
-        "interrupted     after {seconds:.1} s\nrequests        {requests}\nfailed          {failures}\n\
-         verdict         none: only a whole run asks for the last counts"
-    )
 }
 
 /// The address of a page; without a scheme it is one of http.

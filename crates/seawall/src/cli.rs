@@ -48,8 +48,8 @@ enum Command {
     ///
     /// The verdict is about the sessions: it is bad when updates or sessions were lost, reads were
     /// stale, or a session gave no last count. Requests that failed are reported, and do not count in
-    /// it. Exit codes: 0 good, 1 bad or not to be run, 2 wrong call, 130 Ctrl-C, with which there is
-    /// no verdict.
+    /// it. Ctrl-C ends the load early, and reports as usual; a second one ends without a report. Exit
+    /// codes: 0 good, 1 bad or not to be run, 2 wrong call, 130 Ctrl-C without a report.
     Bench(bench::BenchArgs),
     /// Check a configuration file, and say what is wrong where.
     Check(CheckArgs),

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it failed, 2 it was called wrongly. `seawall health` has its own: 0 well,
 //! 1 with warnings, 2 critical; `seawall drain` has 3: the time is over; and `seawall
-//! bench` has 130: Ctrl-C.
+//! bench` has 130: Ctrl-C, and no report.
 
 mod admin;
 mod balance;

@@ -3,7 +3,7 @@
 
 mod server;
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use seawall_bench::{BenchError, BenchOptions, Report, Route, run};
 use server::{Behaviour, Server};
@@ -19,9 +19,14 @@ fn options(server: &Server) -> BenchOptions {
     }
 }
 
+/// A load that nobody stops.
+async fn load(options: BenchOptions) -> Result<Report, BenchError> {
+    run(options, pending(), |_| ()).await
+}
+
 async fn bench(behaviour: Behaviour) -> Report {
     let server = Server::start(behaviour).await;
-    run(options(&server), |_| ()).await.unwrap()
+    load(options(&server)).await.unwrap()
 }
 
 #[tokio::test]
@@ -86,10 +91,10 @@ async fn shared_sessions_are_judged_by_their_total() {
         ..options(server)
     };
     let server = Server::start(Behaviour::Correct).await;
-    let report = run(shared(&server), |_| ()).await.unwrap();
+    let report = load(shared(&server)).await.unwrap();
     assert!(report.passed() && report.requests > 10, "{report}");
     let server = Server::start(Behaviour::LosesUpdates).await;
-    let report = run(shared(&server), |_| ()).await.unwrap();
+    let report = load(shared(&server)).await.unwrap();
     assert!(report.verdict.lost_updates > 0, "{report}");
 }
 
@@ -102,7 +107,7 @@ async fn random_routes_reach_every_target() {
         route: Route::Random,
         ..options(&one)
     };
-    let report = run(options, |_| ()).await.unwrap();
+    let report = load(options).await.unwrap();
     assert!(report.passed() && report.moves > 0, "{report}");
 }
 
@@ -115,7 +120,7 @@ async fn at_a_fixed_rate_waiting_counts() {
         connections,
         ..options(&server)
     };
-    let report = run(options, |_| ()).await.unwrap();
+    let report = load(options).await.unwrap();
     assert!(report.requests <= 61, "{report}");
     assert!(
         report.latency_ms.p50 > 10.0,
@@ -126,6 +131,40 @@ async fn at_a_fixed_rate_waiting_counts() {
 #[tokio::test]
 async fn a_page_of_another_kind_is_an_error() {
     let server = Server::start(Behaviour::OtherPage).await;
-    let error = run(options(&server), |_| ()).await.unwrap_err();
+    let error = load(options(&server)).await.unwrap_err();
     assert!(matches!(error, BenchError::Page { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_load_that_is_stopped_is_reported_as_a_whole_one() {
+    let long = |server: &Server| BenchOptions {
+        duration: Duration::from_secs(600),
+        ..options(server)
+    };
+    let stop = || tokio::time::sleep(LOAD);
+    let server = Server::start(Behaviour::Correct).await;
+    let report = run(long(&server), stop(), |_| ()).await.unwrap();
+    assert!(report.passed() && report.errors.is_empty(), "{report}");
+    assert!(report.requests > 10 && report.seconds < 60.0, "{report}");
+    let server = Server::start(Behaviour::LosesUpdates).await;
+    let report = run(long(&server), stop(), |_| ()).await.unwrap();
+    assert!(report.verdict.lost_updates > 0, "{report}");
+    // Most connections wait for a request that is due later.
+    let server = Server::start(Behaviour::Correct).await;
+    let rate = Some(1);
+    let options = BenchOptions {
+        rate,
+        ..long(&server)
+    };
+    let report = run(options, stop(), |_| ()).await.unwrap();
+    assert!(report.passed() && report.seconds < 3.0, "{report}");
+}
+
+#[tokio::test]
+async fn a_load_that_is_stopped_before_it_begins_has_no_report() {
+    let server = Server::start(Behaviour::Correct).await;
+    let stopped = async {};
+    let outcome = run(options(&server), stopped, |_| ()).await;
+    // Making the sessions takes round trips, so the stop comes first.
+    assert!(matches!(outcome, Err(BenchError::Stopped)), "{outcome:?}");
 }
