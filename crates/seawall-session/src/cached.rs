@@ -24,7 +24,10 @@ use std::{
 use seawall_store::{
     Batcher, Clock, Commit, Lookup, SessionKey, SessionRecord, StoreError, Timestamp, Version,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 pub(crate) use self::{
     rotation::Rotation,
@@ -71,12 +74,19 @@ impl Shared {
         self.patience().saturating_sub(since.elapsed())
     }
 
-    /// What a request is told that has waited since then for what others do with the store.
-    pub(crate) fn out_of_patience(&self, since: Instant) -> StoreError {
-        StoreError::Timeout {
+    /// Waits for what others do with the store, until a request has waited for `patience` since then.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        others: impl Future<Output = T>,
+        patience: Duration,
+        since: Instant,
+    ) -> Result<T, StoreError> {
+        let left = patience.saturating_sub(since.elapsed());
+        let over = |_| StoreError::Timeout {
             store: self.batcher.store().description().into(),
             waited: since.elapsed(),
-        }
+        };
+        timeout(left, others).await.map_err(over)
     }
 }
 

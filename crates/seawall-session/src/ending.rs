@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use seawall_store::{Commit, CommitOutcome, SessionKey, SessionRecord, notices};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cached::{Cached, Verdict},
@@ -103,10 +100,9 @@ impl SessionManager {
         since: Instant,
     ) -> Result<(), SessionError> {
         let shared = &self.inner.shared;
-        match timeout(shared.patience_since(since), rest).await {
-            Ok(Ok(Verdict::Failed(error))) => Err(error.into()),
-            Ok(_) => Ok(()),
-            Err(_) => Err(shared.out_of_patience(since).into()),
+        match shared.wait_for(rest, shared.patience(), since).await? {
+            Ok(Verdict::Failed(error)) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

@@ -1,10 +1,7 @@
 //! Telling the store of accesses that changed nothing.
 
 use seawall_store::{Commit, StoreError, Timestamp};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cached::{Condition, Telling, Told, Verdict},
@@ -79,11 +76,9 @@ impl SessionManager {
     /// again tells.
     async fn told_by_others(&self, told: oneshot::Receiver<Told>, since: Instant) -> Told {
         let shared = &self.inner.shared;
-        let left = shared.batcher.patience().saturating_sub(since.elapsed());
-        match timeout(left, told).await {
-            Ok(told) => told.unwrap_or(Ok(())),
-            Err(_) => Err(shared.out_of_patience(since)),
-        }
+        let patience = shared.batcher.patience();
+        let told = shared.wait_for(told, patience, since).await?;
+        told.unwrap_or(Ok(()))
     }
 
     /// Tells the store of an access and of the device that it came from, if that is another one
@@ -108,11 +103,10 @@ impl SessionManager {
             cached.change(&mut state, record, since)
         };
         let shared = &self.inner.shared;
-        let left = shared.batcher.patience().saturating_sub(since.elapsed());
-        match timeout(left, verdict).await {
-            Ok(Ok(Verdict::Failed(error))) => Err(error),
-            Ok(verdict) => Ok(matches!(verdict, Ok(Verdict::Committed))),
-            Err(_) => Err(shared.out_of_patience(since)),
+        let patience = shared.batcher.patience();
+        match shared.wait_for(verdict, patience, since).await? {
+            Ok(Verdict::Failed(error)) => Err(error),
+            verdict => Ok(matches!(verdict, Ok(Verdict::Committed))),
         }
     }
 }

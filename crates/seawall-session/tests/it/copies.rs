@@ -47,16 +47,20 @@ fn seen(draft: &mut Draft<'_>) -> Option<i64> {
     draft.value("count").and_then(|value| value.as_i64())
 }
 
+/// A session of which the first node has a copy with 1, and to which the second one has counted 2.
+async fn overtaken([one, two]: [&SessionManager; 2]) -> Browser {
+    let browser = Browser::default();
+    browser.count(one).await.unwrap();
+    let other = Browser::with_cookie(browser.cookie());
+    other.count(two).await.unwrap();
+    browser
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_that_is_answered_late_takes_nothing_back() {
     let (store, clock) = (Watched::new(), clock());
     let [one, two] = two_nodes(&store, &clock);
-    let browser = Browser::default();
-    browser.count(&one).await.unwrap();
-    Browser::with_cookie(browser.cookie())
-        .count(&two)
-        .await
-        .unwrap();
+    let browser = overtaken([&one, &two]).await;
     store.hold_reads();
     // The first one conflicts, and both have to load the session anew, one after the other.
     let writing = spawn(&browser, &one, count);
@@ -79,12 +83,7 @@ async fn p4_a_read_that_is_answered_late_brings_no_session_back() {
         };
         node(store.clone(), clock.clone(), sticky)
     });
-    let browser = Browser::default();
-    browser.count(&one).await.unwrap();
-    Browser::with_cookie(browser.cookie())
-        .count(&two)
-        .await
-        .unwrap();
+    let browser = overtaken([&one, &two]).await;
     sleep(Duration::from_secs(2)).await;
     store.hold_reads();
     let late = Browser::with_cookie(browser.cookie());
