@@ -12,8 +12,17 @@ use crate::{
     statistics::ConnectionStatistics,
 };
 
+/// [`LIST_LIMIT`] as a literal: statements are put together from nothing else.
+macro_rules! list_limit {
+    () => {
+        10000
+    };
+}
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use list_limit;
+
 /// The most sessions in a list of one principal's. Whoever wants all lists again when these are gone.
-pub const LIST_LIMIT: u16 = 10_000;
+pub const LIST_LIMIT: u16 = list_limit!();
 
 /// A boxed future, so that a back end can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -234,7 +234,7 @@ impl Lane {
         let rows = if places.is_empty() {
             Ok(Rows::new())
         } else {
-            let (reading, error) = (settle::read(self.way.clone(), places), self.no_answer());
+            let (reading, error) = (settle::read(self.way.clone(), places), self.way.no_answer());
             outage::look_until_done(self, &error, reading).await
         };
         for (sent, outcome) in self.unsettled.drain(..) {
@@ -243,14 +243,6 @@ impl Lane {
                 Err(error) => Err(error.clone()),
             };
             sent.finish(&self.way, result);
-        }
-    }
-
-    /// What those are told whose patience is at its end while the store answers others.
-    fn no_answer(&self) -> StoreError {
-        StoreError::Timeout {
-            store: self.way.store.description().into(),
-            waited: self.way.settings.patience,
         }
     }
 }

@@ -367,6 +367,14 @@ impl Way {
         answer
     }
 
+    /// What those are told whose patience is at its end while the store may answer others.
+    fn no_answer(&self) -> StoreError {
+        StoreError::Timeout {
+            store: self.store.description().into(),
+            waited: self.settings.patience,
+        }
+    }
+
     /// Waits for an answer of the store, at most as long as a request does. All answers come through
     /// here, so it is here that each operation is seen to have its outcome: a back end may be anybody's.
     async fn within_patience<T>(
@@ -375,12 +383,8 @@ impl Way {
         asked: impl Future<Output = Result<Vec<T>, StoreError>>,
     ) -> Result<Vec<T>, StoreError> {
         let patience = self.settings.patience;
-        let outcomes = timeout(patience, asked).await.unwrap_or_else(|_| {
-            Err(StoreError::Timeout {
-                store: self.store.description().into(),
-                waited: patience,
-            })
-        })?;
+        let outcomes = timeout(patience, asked).await;
+        let outcomes = outcomes.unwrap_or_else(|_| Err(self.no_answer()))?;
         if outcomes.len() == size {
             return Ok(outcomes);
         }

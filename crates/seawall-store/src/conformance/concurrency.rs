@@ -1,6 +1,8 @@
 //! Two connections that write the same sessions at once, and calls that nobody waits for any more.
 
-use futures_util::future::{Either, select};
+use std::pin::pin;
+
+use futures_util::future::select;
 use tokio::task::yield_now;
 
 use super::*;
@@ -110,12 +112,10 @@ pub(super) async fn dropped_calls_answer_nobody_else(store: &dyn SessionStore) {
 
 /// Lets a call get so far and no farther.
 async fn drop_after(turns: usize, call: impl Future + Unpin) {
-    let turns = Box::pin(async move {
+    let turns = pin!(async {
         for _ in 0..turns {
             yield_now().await;
         }
     });
-    if let Either::Right(((), call)) = select(call, turns).await {
-        drop(call);
-    }
+    drop(select(call, turns).await);
 }

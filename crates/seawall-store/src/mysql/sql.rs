@@ -1,6 +1,8 @@
 //! The statements. A batch comes as one JSON array of rows, which `JSON_TABLE` turns into a table
 //! with the rows in their order; the join with it is pinned, so rows are locked in key order.
 
+use crate::store::list_limit;
+
 /// The batch as a table: the columns of a key, and `$columns`.
 macro_rules! batch {
     ($columns:literal) => {
@@ -155,9 +157,12 @@ pub(super) const REBUCKET: &str = "UPDATE JettySessions \
     WHERE expirybucket < ? AND expiryTime > ? ORDER BY expirybucket LIMIT ?";
 
 /// Takes a principal, and now. As many rows as [`LIST_LIMIT`](crate::store::LIST_LIMIT) says.
-pub(super) const LIST: &str = "SELECT sessionId, contextPath, virtualHost, createTime, accessTime, \
-    lastNode, origin FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
-    ORDER BY accessTime DESC LIMIT 10000";
+pub(super) const LIST: &str = concat!(
+    "SELECT sessionId, contextPath, virtualHost, createTime, accessTime, lastNode, origin \
+     FROM JettySessions WHERE principal = ? AND (expiryTime <= 0 OR expiryTime > ?) \
+     ORDER BY accessTime DESC LIMIT ",
+    list_limit!()
+);
 
 /// Which sessions are where they were, and have not expired. The batch is followed by now.
 pub(super) const LOCATE: &str = concat!(

@@ -8,7 +8,7 @@
 //! an equality is an order to merge by as well, and what only checks a row that was found is wrapped in
 //! `IS TRUE`, which no index can serve. `tests.rs` sees to it.
 
-use crate::store::LIST_LIMIT;
+use crate::store::list_limit;
 
 /// The stored expiry of row `u` at the access that then counts: idle timeout and slack after it,
 /// the deadline at the latest, and NULL for never.
@@ -261,15 +261,6 @@ pub(super) const REBUCKET: &str = concat!(
      ORDER BY expirybucket LIMIT $2::int8 FOR UPDATE SKIP LOCKED) AS u WHERE ",
     same_key!()
 );
-
-/// [`LIST_LIMIT`] as a literal: texts are put together from nothing else.
-macro_rules! list_limit {
-    () => {
-        10000
-    };
-}
-
-const _: () = assert!(list_limit!() == LIST_LIMIT, "LIST gives as many rows");
 
 pub(super) const LIST: &str = concat!(
     "SELECT sessionid, contextpath, virtualhost, createtime, accesstime, lastnode, origin \

@@ -56,7 +56,7 @@ impl Lane {
             let count = part.len();
             self.sent.splice(..0, part);
             self.send_first(count).await;
-            self.look_after(&self.no_answer());
+            self.look_after(&self.way.no_answer());
         }
     }
 }
